@@ -1,0 +1,33 @@
+"""`python -m benchmarks [NAME]...`: every figure of docs/performance.md, made anew."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from rich.console import Console
+from rich.table import Table
+
+MEASUREMENTS = {
+    "queries": "queries/s through Redis and PostgreSQL",
+    "tokens": "tokens/s of best_of_n through the whole service against the bare engine",
+    "submit": "rows/s and peak memory of submit",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], default=[], help="all of them by default")
+    names = parser.parse_args().names or list(MEASUREMENTS)
+    console = Console(width=110)
+    table = Table("measured", "figure", "ratio within this run")
+    for name in names:
+        console.print(f"measuring {MEASUREMENTS[name]} ...")
+        for row in importlib.import_module(f"benchmarks.{name}").measure():
+            table.add_row(*row)
+            console.print(f"  {row.what}: {row.figure} {row.ratio}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

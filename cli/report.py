@@ -1,0 +1,88 @@
+"""`tts-jobs report`: accuracy against cost, one row per job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cli import output
+from models import reports
+from models.database import Database, open_database
+
+COLUMNS = [
+    ("job", "right"), ("dataset", "left"), ("model", "left"), ("strategy", "left"), ("budget", "right"), ("accuracy (95 %)", "right"), ("samples", "right"), ("reused", "right"), ("tokens", "right"),
+    ("seq.", "right"), ("FLOPs", "right"), ("GPU-s", "right"), ("cost", "right"), ("cut", "right"), ("unread", "right"),
+]  # fmt: skip
+
+
+@click.command()
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@output.json_option
+def report(jobs: tuple[str, ...], as_json: bool) -> None:
+    """One row per JOB (all of them by default): accuracy with its 95 % interval, and everything it cost.
+
+    Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
+    if each query ran alone). seq.: the longest chain of tokens each query waited for, summed. cut: completions that
+    ran into a limit. unread: candidates without a readable answer.
+
+    \b
+    Example:
+      tts-jobs report 1 2 3
+      tts-jobs report --json | jq '.[].accuracy'
+    """
+    database = open_database()
+    with database.reading() as connection:
+        chosen = [reports.find_job(connection, job) for job in jobs] or None
+    show_report(database, chosen, as_json=as_json)
+
+
+def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: bool) -> None:
+    with database.reading() as connection:
+        rows = reports.cost_accuracy(connection, job_ids)
+    if as_json:
+        output.print_json(rows)
+        return
+    if not rows:
+        output.console.print("there is no job yet; make one with `tts-jobs run FILE` or `tts-jobs submit FILE`")
+        return
+    output.console.print(output.table(None, COLUMNS, [_cells(row) for row in rows]))
+    for row in rows:
+        if row["failed"]:
+            output.console.print(
+                f"[yellow]job {row['job_id']}: {row['failed']} of {row['queries']} queries failed and are not in its accuracy; "
+                f"`tts-jobs status {row['job_id']}` says why[/yellow]"
+            )
+    if any(row["oracle"] for row in rows):
+        output.console.print("[yellow]oracle: that strategy read the reference answers; for analysis only[/yellow]")
+
+
+def _cells(row: dict[str, Any]) -> list[Any]:
+    strategy = (
+        row["strategy"]
+        + (" (oracle)" if row["oracle"] else "")
+        + ("" if row["state"] == "done" else f" [{row['state']}]")
+    )
+    interval = "-"
+    if row["accuracy"] is not None:
+        interval = (
+            f"{output.percent(row['accuracy'])} ({100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f})"
+        )
+    return [
+        row["job_id"],
+        row["dataset"],
+        row["generator"],
+        strategy,
+        row["budget"],
+        interval,
+        row["samples"] or 0,
+        row["reused_samples"] or 0,
+        output.count(row["total_tokens"] or 0),
+        output.count(row["sequential_tokens"] or 0),
+        output.count(row["flops_canonical"]) if row["samples"] else "-",
+        f"{row['gpu_seconds'] or 0:.1f}",
+        output.dollars(row["dollars"]),
+        output.percent(row["truncated_rate"]),
+        output.percent(row["unparsed_rate"]),
+    ]

@@ -1,0 +1,1 @@
+"""The record of everything, and what can be computed from it."""

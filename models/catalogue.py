@@ -1,0 +1,155 @@
+"""From what a user calls a generator to the model behind it: entry, weights, identity, architecture, costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from models import hub, tables
+from models.architecture import Architecture, read_architecture
+from models.costs import CostModel
+from models.errors import UserError
+from models.heartbeats import product_version
+from models.settings import ModelEntry, Price, settings
+from models.transitions import table
+from models.wire import lane_of
+
+MODEL = table(tables.ModelSpecification)
+DEFAULT_GENERATOR = "smollm2"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A resolved model. `path` is None for a server or a hub name that is not here; `identity` then is its name."""
+
+    name: str
+    entry: ModelEntry
+    path: Path | None
+    identity: str
+    architecture: Architecture | None
+
+    @property
+    def lane(self) -> str:
+        return lane_of(self.name, self.identity)
+
+    @property
+    def costs(self) -> CostModel:
+        return CostModel(self.name, self.architecture, self.entry.price, self.entry.flops_per_second)
+
+
+def generator_entries() -> dict[str, ModelEntry]:
+    """The generators that have a name: the built-in ones, overridden by those of tts-jobs.toml."""
+    return {**hub.builtin_entries(), **settings().generators}
+
+
+def find_generator(text: str) -> Model:
+    """The generator that `text` names: an entry, a directory or GGUF file, a server's URL, or a hub name.
+
+    Raises:
+        UserError: nothing of that name, or a built-in model that has not been pulled; the message says what to do.
+    """
+    entries = generator_entries()
+    if text in entries:
+        return _resolve(text, entries[text])
+    if text.startswith(("http://", "https://")):
+        parts = urlsplit(text)
+        if parts.username is not None or parts.query:
+            raise UserError(
+                "--generator: a URL with a user, password or query would be stored; make an entry with api_key_env instead"
+            )
+        return _resolve(
+            _queue_name(parts.netloc), ModelEntry(engine="openai", model=parts.fragment, url=text.partition("#")[0])
+        )
+    path = Path(text)
+    if path.suffix == ".gguf" or path.is_dir():
+        return _resolve(
+            _queue_name(path.name), ModelEntry(engine="llamacpp" if path.suffix == ".gguf" else "vllm", model=text)
+        )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        return _resolve(_queue_name(text), ModelEntry(engine="vllm", model=text))
+    raise UserError(
+        f"--generator: unknown model {text!r}; use one of {', '.join(sorted(entries))}, "
+        "a model directory, a .gguf file, a server's URL or a hub name (owner/name)"
+    )
+
+
+def _resolve(name: str, entry: ModelEntry) -> Model:
+    home = settings().home
+    if entry.engine in ("openai", "instant"):
+        identity = f"{entry.engine}:{entry.url or ''}:{entry.model}"
+        return Model(name, entry, None, identity + _settings_of(entry), architecture_of(entry, None))
+    path = hub.resolve(entry.model, home)
+    if path is None:
+        if entry.model in hub.builtin_entries():
+            raise UserError(f"--generator: {name} is not here yet; run `tts-jobs models pull {entry.model}`")
+        if "/" not in entry.model or entry.model.startswith((".", "/", "~")):
+            raise UserError(f"--generator: {entry.model}: no such model file or directory; correct the path")
+        return Model(name, entry, None, entry.model + _settings_of(entry), architecture_of(entry, None))
+    return Model(name, entry, path, hub.identity(path, home) + _settings_of(entry), architecture_of(entry, path))
+
+
+def _settings_of(entry: ModelEntry) -> str:
+    """What else may change the text a model writes: its candidates are shared only under the same settings."""
+    given = {"reasoning_effort": entry.reasoning_effort, **entry.engine_args}
+    if not any(value is not None for value in given.values()):
+        return ""
+    return "+" + hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def architecture_of(entry: ModelEntry, path: Path | None) -> Architecture | None:
+    """What FLOPs are computed from: the entry's own `architecture`, the weights, or the Hub's cached config.json.
+
+    None while nothing of it is on this machine: an engine that downloads its model knows it afterwards.
+    """
+    source = Path(entry.architecture) if entry.architecture else path
+    if source is None and entry.engine == "vllm":
+        source = hub.cached_config(entry.model)
+    return read_architecture(source) if source is not None else None
+
+
+def _queue_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text.removesuffix(".gguf")).strip("-")
+
+
+def record_model(connection: Connection, model: Model, now: datetime) -> None:
+    """Record the generator as it is used now; the same name with other weights is another row."""
+    upsert = (sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert)(MODEL)
+    price = model.entry.price.model_dump(exclude_none=True)
+    connection.execute(
+        upsert.values(
+            name=model.name,
+            kind="generator",
+            engine=model.entry.engine,
+            identity=model.identity,
+            architecture=model.architecture.to_dict() if model.architecture else None,
+            price={**price, "flops_per_second": model.entry.flops_per_second},
+            versions={"tts-jobs": product_version()},
+            created_at=now,
+        ).on_conflict_do_update(
+            index_elements=["name", "kind", "identity"],
+            set_={"architecture": upsert.excluded.architecture, "price": upsert.excluded.price},
+        )
+    )
+
+
+def recorded_costs(connection: Connection, name: str, identity: str) -> CostModel:
+    """The costs of a generator as it was recorded: the scheduler's machine need not have its weights."""
+    row = connection.execute(
+        select(MODEL.c.architecture, MODEL.c.price).where(
+            MODEL.c.name == name, MODEL.c.kind == "generator", MODEL.c.identity == identity
+        )
+    ).one()
+    price = dict(row.price)
+    speed = price.pop("flops_per_second", None)
+    return CostModel(
+        name, Architecture.from_dict(row.architecture) if row.architecture else None, Price(**price), speed
+    )

@@ -1,0 +1,97 @@
+"""What a completion of one model costs, in any unit, before or after it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models import flops
+from models.architecture import Architecture
+from models.errors import UserError
+from models.prices import dollars
+from models.settings import Price
+
+MOST_CALLS = 256
+"""The most completions of one query under a budget that does not count samples (`strategies.sampling`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Everything a model's cost is computed from.
+
+    `flops_per_second` is the sustained speed that turns FLOPs into GPU-seconds where only a price per GPU-hour is
+    known and a bound is needed before anything has run.
+    """
+
+    model: str
+    architecture: Architecture | None
+    price: Price
+    flops_per_second: float | None = None
+
+    def canonical_flops(self, prompt: int, generated: int, *, first: bool) -> float | None:
+        """FLOPs of one completion as if its query ran alone: its decoding, plus the prompt's prefill if it is the first."""
+        if self.architecture is None:
+            return None
+        decode = flops.decode_flops(self.architecture, prompt, generated)
+        return decode + (flops.prefill_flops(self.architecture, prompt) if first else 0.0)
+
+    def amount(self, unit: str, prompt: int, generated: int, *, first: bool) -> float:
+        """What one completion takes from a budget in `unit` (samples, tokens, flops or usd).
+
+        Raises:
+            UserError: the unit cannot be computed for this model; the message says what is missing.
+        """
+        if unit == "samples":
+            return 1.0
+        if unit == "tokens":
+            return float(generated + (prompt if first else 0))
+        computed = self.canonical_flops(prompt, generated, first=first)
+        if unit == "flops":
+            if computed is None:
+                raise UserError(
+                    f"a budget in flops needs the architecture of {self.model}; set `architecture` in its entry"
+                )
+            return computed
+        seconds = computed / self.flops_per_second if computed is not None and self.flops_per_second else None
+        if self.price.gpu_hour is not None and seconds is None:
+            missing = "architecture" if computed is None else "flops_per_second"
+            raise UserError(
+                f"a budget in usd needs `{missing}` in the entry of {self.model}, which is priced per GPU-hour"
+            )
+        cost = dollars(self.price, prompt=prompt, cached=None, generated=generated, gpu_seconds=seconds or 0.0)
+        if cost is None:
+            raise UserError(f"a budget in usd needs a price for {self.model}; set `price` in its entry")
+        return cost
+
+    def worst_case(
+        self, budget: tuple[float, str], unit: str, prompt: int, max_tokens: int, *, calls: int = MOST_CALLS
+    ) -> float:
+        """The most a query under `budget` (amount, unit) can cost in a cap's `unit`: what dispatch reserves.
+
+        `prompt` bounds the prompt's tokens, `max_tokens` one completion's; under a budget that does not count
+        samples, `calls` bounds how many completions there can be. A longer completion costs more per token, so the
+        worst is as many of `max_tokens` as the budget allows, and one call for each that is left.
+        """
+        amount, budget_unit = budget
+        if budget_unit == unit:
+            return amount
+        if budget_unit == "samples":
+            calls, tokens = int(amount), int(amount) * max_tokens
+        elif budget_unit == "tokens":
+            tokens = min(int(amount), calls * max_tokens)
+        else:
+            tokens = self._most_tokens(amount, budget_unit, max_tokens, calls)
+        full, rest = divmod(tokens, max_tokens)
+        lengths = {max_tokens: full, rest: 1, 0: calls - full - 1} if rest else {max_tokens: full, 0: calls - full}
+        once = self.amount(unit, prompt, 0, first=True) - self.amount(unit, prompt, 0, first=False)
+        return once + sum(
+            count * self.amount(unit, prompt, length, first=False) for length, count in lengths.items() if count
+        )
+
+    def _most_tokens(self, amount: float, unit: str, max_tokens: int, calls: int) -> int:
+        """The most tokens that `calls` completions can generate for `amount`: least costly when equally long."""
+        low, high = 0, max_tokens + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = calls * self.amount(unit, 0, middle, first=False) <= amount
+            low, high = (middle, high) if fits else (low, middle)
+        return calls * min(low + 1, max_tokens)

@@ -1,0 +1,69 @@
+"""What defines a job: everything that its answers depend on, and the fingerprint that finds it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from models.templates import Template
+
+
+class JobSpecification(BaseModel):
+    """One job's specification, stored as JSON beside it.
+
+    `sampling` holds the fields of `strategies.protocols.Sampling`, `template` those of `models.templates.Template`
+    (the whole text, so that a worker on another machine needs no file). Identities are hashes of weights where
+    they are local. What may change later (cap, deadline, priority, prices) is not in here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generator: str
+    generator_identity: str
+    verifier: str | None = None
+    verifier_identity: str | None = None
+    strategy: str
+    parameters: dict[str, Any] = {}
+    budget_amount: float
+    budget_unit: str
+    sampling: dict[str, Any]
+    template: dict[str, Any]
+    seed: int = 0
+    difficulty: str = "none"
+    policy: str | None = None
+    allocation: str = "uniform"
+
+    def fingerprint(self, dataset_hash: str) -> str:
+        """Names the job: the same command on the same data finds the same job."""
+        return _digest({"dataset": dataset_hash, **self.model_dump(mode="json")})
+
+    @property
+    def sampling_key(self) -> str:
+        """Names what makes candidates interchangeable between jobs: model, template, sampling, seed."""
+        return _digest(
+            {
+                "generator": self.generator_identity,
+                "template": self.template,
+                "sampling": self.sampling,
+                "seed": self.seed,
+            }
+        )
+
+
+def template_to_dict(template: Template) -> dict[str, Any]:
+    fields = asdict(template)
+    del fields["path"]
+    return fields
+
+
+def template_from_dict(fields: dict[str, Any]) -> Template:
+    examples = tuple((role, content) for role, content in fields["examples"])
+    return Template(**{**fields, "examples": examples, "stop": tuple(fields["stop"])})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:24]

@@ -1,0 +1,305 @@
+"""The tables. Every state change of a job or query is in `models.transitions`; nothing else updates `state`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on every database; SQLite alone forgets the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the database")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text that may come from a model: what no database can hold (NUL, half a surrogate pair) becomes U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole.replace("\0", "\ufffd")
+
+
+# SQLite gives an autoincrementing rowid to INTEGER keys only.
+Identifier = BigInteger().with_variant(Integer, "sqlite")
+
+# None is SQL's NULL, not the JSON text "null", so that `IS NULL` means what it says.
+Json = JSON(none_as_null=True)
+
+
+def _time(**options: Any) -> Any:
+    return Field(sa_type=UtcDateTime, **options)
+
+
+def _key() -> Any:
+    return Field(default=None, primary_key=True, sa_type=Identifier)
+
+
+def _reference(column: str, **options: Any) -> Any:
+    return Field(foreign_key=column, sa_type=Identifier, **options)
+
+
+class Dataset(SQLModel, table=True):
+    """A named set of prompts, identified by its content; `loaded` rows of `problem_count` are in `problem`."""
+
+    id: int | None = _key()
+    name: str = Field(sa_type=AnyText)
+    source: str = Field(sa_type=AnyText)
+    content_hash: str = Field(unique=True)
+    state: str = "loading"
+    loaded: int = 0
+    problem_count: int = 0
+    skipped: list[Any] | None = Field(default=None, sa_type=Json)
+    created_at: datetime = _time()
+
+
+class Problem(SQLModel, table=True):
+    """One prompt with, where known, its reference answer, subject and level. `position` is its row in the file."""
+
+    __table_args__ = (UniqueConstraint("dataset_id", "position"), UniqueConstraint("dataset_id", "key"))
+    id: int | None = _key()
+    dataset_id: int = _reference("dataset.id")
+    position: int
+    key: str
+    prompt: str = Field(sa_type=Text)
+    answer: str | None = Field(default=None, sa_type=Text)
+    subject: str | None = None
+    level: str | None = None
+
+
+class ModelSpecification(SQLModel, table=True):
+    """A generator or verifier as it was used: engine, weights' identity, architecture for FLOPs, prices."""
+
+    __tablename__ = "model_specification"
+    __table_args__ = (UniqueConstraint("name", "kind", "identity"),)
+    id: int | None = _key()
+    name: str
+    kind: str
+    engine: str
+    identity: str
+    architecture: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    price: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    versions: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    created_at: datetime = _time()
+
+
+class Policy(SQLModel, table=True):
+    """A measured table (bin, budget) -> strategy and parameters, versioned, with its evidence."""
+
+    __table_args__ = (UniqueConstraint("name", "version"),)
+    id: int | None = _key()
+    name: str
+    version: int
+    table: dict[str, Any] = Field(sa_type=Json)
+    evidence: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    created_at: datetime = _time()
+
+
+class Job(SQLModel, table=True):
+    """One dataset under one specification.
+
+    `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of
+    the worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable:
+    model, template, sampling and seed. `lane` names the generator and its identity: whoever serves other weights under
+    the same name is not rung.
+    """
+
+    __table_args__ = (UniqueConstraint("fingerprint", "replicate"), Index("job_by_state", "state", "priority", "id"))
+    id: int | None = _key()
+    name: str = Field(sa_type=AnyText)
+    dataset_id: int = _reference("dataset.id")
+    fingerprint: str
+    replicate: int = 0
+    state: str = "loading"
+    reason: str | None = Field(default=None, sa_type=AnyText)
+    priority: int = 5
+    generator: str
+    lane: str
+    verifier: str | None = None
+    strategy: str
+    budget: str
+    oracle: bool = False
+    sampling_key: str = Field(index=True)
+    specification: dict[str, Any] = Field(sa_type=Json)
+    versions: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    query_count: int = 0
+    cap_amount: float | None = None
+    cap_unit: str | None = None
+    spent: float = 0.0
+    reserved: float = 0.0
+    deadline: datetime | None = _time(default=None)
+    fail_on_error: float | None = None
+    created_at: datetime = _time()
+    opened_at: datetime | None = _time(default=None)
+    ended_at: datetime | None = _time(default=None)
+
+
+class Query(SQLModel, table=True):
+    """One problem inside one job. `attempt` fences commits; `suspect` counts the worker deaths it was present at.
+
+    `sequences` is how many sequences its plan runs at once; `sequential_tokens` the longest chain it waited for.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("job_id", "problem_id"),
+        Index("query_by_state", "job_id", "state", "id"),
+        Index("query_by_problem", "problem_id"),
+        Index("query_by_lease", "state", "lease_until"),
+    )
+    id: int | None = _key()
+    job_id: int = _reference("job.id")
+    problem_id: int = _reference("problem.id")
+    state: str = "pending"
+    planned: bool = False
+    stage: int = 0
+    attempt: int = 0
+    retries: int = 0
+    suspect: int = 0
+    strategy: str | None = None
+    parameters: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    budget_amount: float | None = None
+    budget_unit: str | None = None
+    difficulty: float | None = None
+    bin: int | None = None
+    sequences: int = 1
+    reserved: float = 0.0
+    worker_id: str | None = None
+    lease_until: datetime | None = _time(default=None)
+    rung_at: datetime | None = _time(default=None)
+    not_before: datetime | None = _time(default=None)
+    answer: str | None = Field(default=None, sa_type=AnyText)
+    correct: bool | None = None
+    stopped: str | None = None
+    error: str | None = Field(default=None, sa_type=AnyText)
+    sequential_tokens: int = 0
+    started_at: datetime | None = _time(default=None)
+    ended_at: datetime | None = _time(default=None)
+
+
+class Attempt(SQLModel, table=True):
+    """One try of a worker at a stage: running, then done, drained, lost, failed or cancelled.
+
+    `running_usage` is what the last heartbeat said of its cost; it is booked as wasted when the attempt is lost.
+    """
+
+    __table_args__ = (UniqueConstraint("query_id", "number"), Index("attempt_by_job", "job_id", "ended_at"))
+    id: int | None = _key()
+    job_id: int = _reference("job.id")
+    query_id: int = _reference("query.id")
+    number: int
+    stage: int
+    state: str = "running"
+    alone: bool = False
+    worker_id: str
+    running_usage: list[Any] | None = Field(default=None, sa_type=Json)
+    reason: str | None = Field(default=None, sa_type=AnyText)
+    started_at: datetime = _time()
+    ended_at: datetime | None = _time(default=None)
+
+
+class Candidate(SQLModel, table=True):
+    """One complete or partial solution, addressed inside its query by `path`; holds its own text only."""
+
+    __table_args__ = (UniqueConstraint("query_id", "path"),)
+    id: int | None = _key()
+    job_id: int = _reference("job.id")
+    query_id: int = _reference("query.id")
+    attempt: int
+    path: str
+    parent: str | None = None
+    text: str = Field(sa_type=AnyText)
+    answer: str | None = Field(default=None, sa_type=AnyText)
+    answer_class: int = -1
+    correct: bool | None = None
+    finish_reason: str
+    score: float | None = None
+    step_scores: list[float] | None = Field(default=None, sa_type=Json)
+    step_logprobs: list[float] | None = Field(default=None, sa_type=Json)
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None
+    generated_tokens: int = 0
+    gpu_seconds: float = 0.0
+    disposition: str = "kept"
+    reused_from: int | None = Field(default=None, sa_type=Identifier)
+
+
+class Usage(SQLModel, table=True):
+    """The ledger: one row per attempt, phase, model, disposition and reuse.
+
+    `disposition` is kept, discarded or wasted; `reused` rows were paid by an earlier job and are not spent again.
+    `at_least` marks what a lost attempt was last heard to have used. `phase` is generate, score or idle; idle
+    rows belong to a worker, not to a query. NULL means unknown. FLOPs are floating-point operations, `flops` as
+    executed with prefix caching, `flops_canonical` as if the query ran alone, `flops_2nd` the papers' 2NT.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "phase", "model", "disposition", "reused"),
+        Index("usage_by_query", "query_id"),
+        Index("usage_by_job", "job_id"),
+        Index("usage_by_worker", "worker_id", "phase"),
+    )
+    id: int | None = _key()
+    job_id: int | None = _reference("job.id", default=None)
+    query_id: int | None = _reference("query.id", default=None)
+    attempt_id: int | None = _reference("attempt.id", default=None)
+    worker_id: str | None = None
+    phase: str
+    model: str
+    disposition: str = "kept"
+    reused: bool = False
+    at_least: bool = False
+    calls: int = 0
+    prompt_tokens: int = 0
+    canonical_prompt_tokens: int = 0
+    cached_tokens: int | None = 0
+    generated_tokens: int = 0
+    scored_tokens: int = 0
+    flops: float | None = 0.0
+    flops_canonical: float | None = 0.0
+    flops_2nd: float | None = 0.0
+    gpu_seconds: float = 0.0
+    dollars: float | None = None
+
+
+class Worker(SQLModel, table=True):
+    """A process's heartbeat. `completed` is its progress; held = busy + idle GPU-seconds."""
+
+    id: str = Field(primary_key=True)
+    kind: str
+    hostname: str
+    pid: int
+    generator: str | None = None
+    lane: str | None = None
+    engine: str | None = None
+    slots: int = 0
+    version: str
+    completed: int = 0
+    in_flight: int = 0
+    busy_seconds: float = 0.0
+    idle_seconds: float = 0.0
+    started_at: datetime = _time()
+    seen_at: datetime = _time()
+    progress_at: datetime = _time()
+    stopped_at: datetime | None = _time(default=None)

@@ -1,0 +1,185 @@
+"""Submission: from what a user asked for to an open job, found again by its fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from models.budgets import format_budget
+from models.catalogue import Model, find_generator, record_model
+from models.database import Database
+from models.errors import UserError
+from models.heartbeats import product_version
+from models.specification import JobSpecification, template_to_dict
+from models.templates import load_template
+from models.transitions import JOB, open_job
+from models.wire import lane_of
+from scheduler.intake import Progress, load_dataset, load_queries
+from scheduler.readers import DatasetReader
+from strategies import registry
+from strategies.protocols import Sampling
+from strategies.seeds import seed_for
+
+VERIFIERS = {"mean_logprob": False, "exact": True}
+"""Verifier -> whether it is an oracle, which reads the reference answers."""
+DEFAULT_VERIFIER = "mean_logprob"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A job as the command line asks for it; `sampling` holds the fields that differ from the defaults."""
+
+    generator: str
+    strategy: str
+    parameters: Mapping[str, Any]
+    budget: tuple[float, str]
+    verifier: str | None = None
+    template: str = "math-boxed"
+    sampling: Mapping[str, Any] | None = None
+    seed: int = 0
+    name: str | None = None
+    priority: int = 5
+    job_budget: tuple[float, str] | None = None
+    deadline: datetime | None = None
+    fail_on_error: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job that now stands for a request; `created` is False where an earlier command had made it."""
+
+    job_id: int
+    created: bool
+    state: str
+    query_count: int
+
+
+def specify(request: Request) -> tuple[JobSpecification, Model]:
+    """Check a request and write it out in full.
+
+    Raises:
+        UserError: an unknown generator, verifier, strategy, parameter or template, named by its option.
+    """
+    try:
+        entry = registry.find(request.strategy)
+        strategy: Any = registry.build(entry.name, request.parameters)
+    except ValueError as error:
+        raise UserError(f"--strategy: {error}") from None
+    verifier = request.verifier
+    if verifier is not None and verifier not in VERIFIERS:
+        raise UserError(f"--verifier: unknown verifier {verifier!r}; choose one of {', '.join(VERIFIERS)}")
+    if entry.needs_verifier:
+        verifier = verifier or DEFAULT_VERIFIER
+    elif verifier is not None:
+        raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
+    template = load_template(request.template)
+    sampling = replace(Sampling(max_tokens=template.max_tokens), **(request.sampling or {}))
+    model = find_generator(request.generator)
+    specification = JobSpecification(
+        generator=model.name,
+        generator_identity=model.identity,
+        verifier=verifier,
+        verifier_identity=verifier,
+        strategy=entry.name,
+        parameters=strategy.model_dump(mode="json"),
+        budget_amount=1.0 if entry.name == "greedy" and request.budget[1] == "samples" else request.budget[0],
+        budget_unit=request.budget[1],
+        sampling=asdict(sampling),
+        template=template_to_dict(template),
+        seed=request.seed,
+    )
+    for budget in filter(None, (request.budget, request.job_budget)):
+        # Computable at all for this model? A wrong unit must be a sentence now, not a failed query later.
+        model.costs.amount(budget[1], 1, 1, first=True)
+    return specification, model
+
+
+def submit(
+    database: Database, reader: DatasetReader, request: Request, *, skip_bad: bool, new: bool, progress: Progress
+) -> Submitted:
+    """Make the job, or find and continue the one that an earlier, perhaps interrupted, command made.
+
+    Raises:
+        UserError: as `specify` and `scheduler.intake.load_dataset`.
+    """
+    specification, model = specify(request)
+    dataset_id, content_hash = load_dataset(database, reader, skip_bad=skip_bad, progress=progress)
+    fingerprint = specification.fingerprint(content_hash)
+    with database.transaction() as connection:
+        now = database.clock.now(connection)
+        record_model(connection, model, now)
+        earlier = connection.execute(
+            select(JOB.c.id, JOB.c.state, JOB.c.replicate, JOB.c.query_count)
+            .where(JOB.c.fingerprint == fingerprint)
+            .order_by(JOB.c.replicate.desc())
+            .limit(1)
+        ).one_or_none()
+        if earlier is not None and not new and earlier.state != "loading":
+            return Submitted(earlier.id, False, earlier.state, earlier.query_count)
+        if earlier is None or new:
+            replicate = 0 if earlier is None else earlier.replicate + 1
+            seed = seed_for(specification.seed, "replicate", str(replicate)) if replicate else specification.seed
+            job_id = _create(
+                connection,
+                request,
+                specification.model_copy(update={"seed": seed}),
+                fingerprint,
+                replicate,
+                dataset_id,
+                reader.name,
+                now,
+            )
+        else:
+            job_id = earlier.id
+    count = load_queries(database, job_id, dataset_id, progress)
+    with database.transaction() as connection:
+        open_job(connection, job_id, database.clock.now(connection), count)
+    return Submitted(job_id, True, "open", count)
+
+
+def _create(
+    connection: Connection,
+    request: Request,
+    specification: JobSpecification,
+    fingerprint: str,
+    replicate: int,
+    dataset_id: int,
+    dataset_name: str,
+    now: datetime,
+) -> int:
+    cap_amount, cap_unit = request.job_budget or (None, None)
+    row = connection.execute(
+        insert(JOB)
+        .values(
+            name=request.name or f"{dataset_name} {specification.strategy}",
+            dataset_id=dataset_id,
+            fingerprint=fingerprint,
+            replicate=replicate,
+            state="loading",
+            priority=request.priority,
+            generator=specification.generator,
+            lane=lane_of(specification.generator, specification.generator_identity),
+            budget=format_budget(specification.budget_amount, specification.budget_unit),  # type: ignore[arg-type]
+            verifier=specification.verifier,
+            strategy=specification.strategy,
+            oracle=VERIFIERS.get(specification.verifier or "", False),
+            sampling_key=specification.sampling_key,
+            specification=specification.model_dump(mode="json"),
+            versions={"tts-jobs": product_version()},
+            query_count=0,
+            cap_amount=cap_amount,
+            cap_unit=cap_unit,
+            spent=0.0,
+            reserved=0.0,
+            deadline=request.deadline,
+            fail_on_error=request.fail_on_error,
+            created_at=now,
+        )
+        .returning(JOB.c.id)
+    )
+    job_id: int = row.scalar_one()
+    return job_id

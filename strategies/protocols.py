@@ -1,0 +1,278 @@
+"""The seams: what a strategy is given, what it returns, and the protocols an engine, a verifier and a grader meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+FinishReason = Literal["stop", "length", "clipped", "cancelled"]
+"""`stop`: the model ended (or a stop string was met); `length`: cut by the sampling's `max_tokens`;
+`clipped`: cut earlier, by what was left of the budget; `cancelled`: aborted by us."""
+
+
+class QueryError(Exception):
+    """An error that belongs to the query itself (prompt too long, malformed): retrying cannot help."""
+
+
+class TransientError(Exception):
+    """An engine or network error that may pass: the attempt fails and the query is retried with backoff."""
+
+
+class EngineDied(Exception):
+    """The engine is gone for good: the process must leave and be started anew."""
+
+
+class BudgetExhausted(Exception):
+    """The next call does not fit into what is left of the query's budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat turn."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. Every field is always sent to the engine, so that engine defaults never apply.
+
+    `temperature` 0 is greedy; `top_p` 1.0, `top_k` 0 and `min_p` 0.0 switch those filters off;
+    `max_tokens` is the longest completion, in tokens.
+    """
+
+    temperature: float = 0.7
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    max_tokens: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What a completion continues: token ids where the engine is token-exact, else chat messages.
+
+    Exactly one of `tokens` and `messages` is set. `token_count` is the number of prompt tokens, None when
+    only the server can tell.
+    """
+
+    tokens: tuple[int, ...] | None = None
+    messages: tuple[Message, ...] | None = None
+
+    @property
+    def token_count(self) -> int | None:
+        return None if self.tokens is None else len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Exact token counts of one request. `cached_tokens` (part of `prompt_tokens`) is None where unknown."""
+
+    prompt_tokens: int
+    cached_tokens: int | None
+    generated_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One generated continuation.
+
+    `text` excludes the stop string that ended it; `stop_string` names it (None for the end-of-sequence token).
+    `tokens`: generated ids, None where the server does not return them. `logprobs`: natural log-probability of
+    each generated token, None unless available. `token_ends[i]`: offset in `text` (characters) at which
+    token i's text ends; same length as `logprobs`.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    usage: TokenUsage
+    tokens: tuple[int, ...] | None = None
+    stop_string: str | None = None
+    logprobs: tuple[float, ...] | None = None
+    token_ends: tuple[int, ...] | None = None
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A language model behind an engine; token-in, token-out where the engine allows it.
+
+    `capacity` is how many sequences the engine runs at once; `context_length` is in tokens.
+    """
+
+    name: str
+    capacity: int
+    context_length: int
+
+    async def encode(self, messages: Sequence[Message]) -> Prefix:
+        """Apply the model's own chat template, ending where the assistant's turn begins."""
+        ...
+
+    async def generate(
+        self,
+        prefix: Prefix,
+        *,
+        n: int,
+        stop: Sequence[str],
+        max_tokens: int,
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Completion]:
+        """Draw n completions, seeds[i] for the i-th; concurrent calls share the engine's continuous batch.
+
+        `max_tokens` (tokens, at most `sampling.max_tokens`) bounds each completion. Cancelling the coroutine
+        aborts the requests in the engine.
+
+        Raises:
+            QueryError: the prefix does not fit the model's context or is refused as malformed.
+            TransientError: the engine could not answer now.
+            EngineDied: the engine will never answer again.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a candidate, as a verifier reads it; `mean_logprob` is over the step's own tokens (nats)."""
+
+    text: str
+    mean_logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemView:
+    """What verifiers and strategies may know of a problem. `answer` is the reference: oracles alone read it."""
+
+    key: str
+    prompt: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One score in [0, 1] per step (probability that every step so far is right) and what they cost."""
+
+    steps: tuple[float, ...]
+    prompt_tokens: int = 0
+    cached_tokens: int | None = 0
+
+
+class Verifier(Protocol):
+    """Scores steps. A failed score raises; it is never 0.0. `oracle` marks one that reads the reference answer."""
+
+    name: str
+    oracle: bool
+
+    async def score(self, problem: ProblemView, steps: Sequence[Step]) -> Scores: ...
+
+
+class Answers(Protocol):
+    """Answer extraction and equivalence."""
+
+    async def extract(self, text: str) -> str | None:
+        """The final answer in a finished solution, or None where there is none to be read."""
+        ...
+
+    async def equivalent(self, left: str, right: str) -> bool:
+        """True when both are the same answer (mathematically, for math templates). Symmetric."""
+        ...
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One complete or partial solution: a node of the query's tree, addressed by `path` ("3", "3.0", ...).
+
+    `score` is the verifier's aggregated score, `step_scores` one per step, `step_logprobs` the generator's own mean
+    token log-probability of each step (nats), `gpu_seconds` its share of the engine's time. `answer_class` numbers the
+    equivalence class of `answer` inside the query, -1 where no answer could be read. `kept` is False for a
+    discarded branch. `reused_from` is the row id of the candidate of another attempt or job it was copied from.
+    """
+
+    path: str
+    text: str
+    finish_reason: FinishReason
+    usage: TokenUsage
+    parent: str | None = None
+    step_logprobs: tuple[float, ...] | None = None
+    answer: str | None = None
+    answer_class: int = -1
+    score: float | None = None
+    step_scores: tuple[float, ...] | None = None
+    gpu_seconds: float = 0.0
+    kept: bool = True
+    reused_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much compute: an amount in `samples`, `tokens`, `flops` or `usd`."""
+
+    amount: float
+    unit: Literal["samples", "tokens", "flops", "usd"]
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{'' if self.unit == 'samples' else self.unit}"
+
+
+class ProgressSink(Protocol):
+    """Is told of each candidate as it is finished; must not block."""
+
+    def candidate(self, candidate: Candidate) -> None: ...
+
+
+class MeteredGenerator(Protocol):
+    """The generator as a strategy sees it: bounded by the query's budget and recorded in its ledger."""
+
+    async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
+        """Draw one complete solution at `path`, seeded from (job seed, problem key, path).
+
+        Raises:
+            BudgetExhausted: nothing is in flight and another call does not fit.
+        """
+        ...
+
+
+class MeteredVerifier(Protocol):
+    """The verifier as a strategy sees it: splits a candidate into steps, scores them, records the cost."""
+
+    async def score(self, candidate: Candidate) -> tuple[float, ...]:
+        """One score per step; also stored in `candidate.step_scores`."""
+        ...
+
+
+@dataclass(slots=True)
+class Task:
+    """Everything a strategy needs to solve one query. `candidates` are those already made (a probe's, or reused)."""
+
+    problem: ProblemView
+    generator: MeteredGenerator
+    verifier: MeteredVerifier | None
+    answers: Answers
+    budget: Budget
+    seed: int
+    candidates: list[Candidate] = field(default_factory=list)
+    progress: ProgressSink | None = None
+
+
+@dataclass(slots=True)
+class Solution:
+    """A strategy's result: the answer, every candidate it used or made, and why it stopped.
+
+    `stopped`: `complete` (did what it set out to do), `budget` (the budget ended it), `settled` (more would not
+    change the answer).
+    """
+
+    answer: str | None
+    candidates: list[Candidate]
+    stopped: Literal["complete", "budget", "settled"]
+    chosen: str | None = None
+
+
+class Strategy(Protocol):
+    """An algorithm that spends a budget on a query. Stateless; one instance may solve many tasks at once."""
+
+    async def solve(self, task: Task) -> Solution: ...

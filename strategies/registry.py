@@ -1,0 +1,80 @@
+"""The strategies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from strategies.best_of_n import BestOfN
+from strategies.greedy import GREEDY_PATH, Greedy
+from strategies.majority_vote import MajorityVote
+from strategies.protocols import Budget, Strategy
+from strategies.sampling import sample_count
+from strategies.weighted_vote import WeightedVote
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One strategy: its validated parameters are its fields. `source` is where it is defined."""
+
+    name: str
+    make: type[BaseModel]
+    source: str
+    needs_verifier: bool = False
+
+    @property
+    def summary(self) -> str:
+        return (self.make.__doc__ or "").strip().splitlines()[0]
+
+    def sequences(self, budget: Budget) -> int:
+        """How many sequences a query under this strategy has in flight at once."""
+        return 1 if self.name == "greedy" else sample_count(budget)
+
+    def uses(self, path: str, budget: Budget) -> bool:
+        """Whether a candidate made earlier at `path` can stand in for one this strategy would draw."""
+        if self.name == "greedy":
+            return path == GREEDY_PATH
+        return path.isdecimal() and int(path) < sample_count(budget)
+
+
+STRATEGIES = {
+    entry.name: entry
+    for entry in (
+        Entry("greedy", Greedy, "-"),
+        Entry("majority_vote", MajorityVote, "Wang et al. 2203.11171"),
+        Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
+        Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
+    )
+}
+
+
+def find(name: str) -> Entry:
+    """The strategy called `name`; dashes and underscores are the same.
+
+    Raises:
+        ValueError: no such strategy; the message lists those there are.
+    """
+    entry = STRATEGIES.get(name.replace("-", "_"))
+    if entry is None:
+        raise ValueError(f"unknown strategy {name!r}; choose one of {', '.join(STRATEGIES)}")
+    return entry
+
+
+def build(name: str, parameters: Mapping[str, Any] | None = None) -> Strategy:
+    """A strategy with validated parameters.
+
+    Raises:
+        ValueError: unknown strategy or parameter, or a value outside its range; one sentence.
+    """
+    entry = find(name)
+    try:
+        strategy: Any = entry.make(**(parameters or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(entry.make.model_fields) or "none"
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{entry.name}: parameter {where!r}: {first['msg']} (parameters: {known})") from None
+    return strategy  # type: ignore[no-any-return]

@@ -1,0 +1,55 @@
+"""Votes over equivalence classes of answers. Ties: higher verifier sum, then lower index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from strategies.protocols import Answers, Candidate
+
+
+async def classify(candidates: Sequence[Candidate], answers: Answers) -> None:
+    """Number the equivalence classes of the candidates' answers in `answer_class`, in order of first appearance.
+
+    An answer that could not be read abstains: class -1.
+    """
+    representatives: list[str] = []
+    for candidate in candidates:
+        candidate.answer_class = -1
+        if candidate.answer is None:
+            continue
+        for number, representative in enumerate(representatives):
+            if await answers.equivalent(representative, candidate.answer):
+                candidate.answer_class = number
+                break
+        else:
+            candidate.answer_class = len(representatives)
+            representatives.append(candidate.answer)
+
+
+def leaders(candidates: Sequence[Candidate], weight: Callable[[Candidate], float]) -> list[list[Candidate]]:
+    """The classes with the largest sum of weights: more than one where they tie, none where all abstained.
+
+    `candidates` must be classified and in index order; so are the members of a class, and the classes by their first.
+    """
+    classes: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        if candidate.answer_class >= 0:
+            classes.setdefault(candidate.answer_class, []).append(candidate)
+    # fsum: a sum that is rounded once does not depend on the order in which the votes came in.
+    votes = {number: math.fsum(map(weight, members)) for number, members in classes.items()}
+    most = max(votes.values(), default=0.0)
+    return [members for number, members in classes.items() if votes[number] == most]
+
+
+def elect(candidates: Sequence[Candidate], weight: Callable[[Candidate], float]) -> Candidate | None:
+    """The first candidate of the class with the largest sum of weights, or None when all abstained.
+
+    Ties go to the higher sum of verifier scores, then to the lower index. Self-consistency (Wang et al., 2203.11171,
+    section 2) is weight 1; best-of-N weighted (Li et al., 2206.02336; Snell et al., 2408.03314, section 5.1) the
+    verifier's score.
+    """
+    tied = leaders(candidates, weight)
+    # max returns the first of equals, which is the lower index.
+    winner = max(tied, key=lambda members: math.fsum(member.score or 0.0 for member in members), default=None)
+    return winner[0] if winner else None

@@ -1,0 +1,98 @@
+"""`results`: the rows, in order, page by page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from models import reports
+from tests.unit.cli.conftest import Desk
+
+
+@pytest.fixture
+def job_id(desk: Desk) -> int:
+    """Four queries: right, wrong, failed, and one that has not been started."""
+    job_id = desk.submit(4)
+    first, second, third = desk.claim(job_id, 3)
+    desk.commit([first])
+    desk.commit([second], answer="=1+1", correct=False)
+    desk.commit([third], state="failed", reason="too long", answer=None, correct=None)
+    return job_id
+
+
+@pytest.mark.usefixtures("job_id")
+def test_one_row_for_each_query_in_the_order_of_the_file(desk: Desk) -> None:
+    said = desk.tts("results", "last")
+    assert said.code == 0
+    rows = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [(row["key"], row["state"], row["correct"], row["error"]) for row in rows] == [
+        ("k0", "done", True, None),
+        ("k1", "done", False, None),
+        ("k2", "failed", None, "too long"),
+        ("k3", "pending", None, None),
+    ]
+    assert rows[0] == {
+        "key": "k0", "prompt": "What is 0 + 1?", "answer": "1", "reference": "1", "correct": True, "state": "done",
+        "error": None, "stopped": "complete", "samples": 2, "tokens": 13, "flops_canonical": 3e6, "gpu_seconds": 0.5,
+        "dollars": 0.001, "wasted_tokens": 0,
+    }  # fmt: skip
+    assert (rows[3]["samples"], rows[3]["tokens"], rows[3]["dollars"]) == (0, 0, None)
+
+
+@pytest.mark.usefixtures("job_id")
+def test_one_row_for_each_candidate(desk: Desk) -> None:
+    said = desk.tts("results", "last", "--candidates", "--format", "csv", "--output", "candidates.csv")
+    assert (said.stdout, said.stderr) == ("", "6 rows written to candidates.csv\n")
+    with Path("candidates.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["key"], row["path"]) for row in rows] == [(f"k{n}", p) for n in range(3) for p in "01"]
+    assert rows[2]["answer"] == "'=1+1", "a spreadsheet must not run it"
+    assert list(rows[0]) == [
+        "key", "path", "text", "answer", "answer_class", "correct", "score", "finish_reason", "tokens",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("job_id")
+@pytest.mark.parametrize("option", [(), ("--candidates",)])
+def test_pages_join_without_a_seam(desk: Desk, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]) -> None:
+    whole = desk.tts("results", "last", *option).stdout
+    for size in (1, 2, 3, 4):
+        monkeypatch.setattr(reports, "PAGE", size)
+        assert desk.tts("results", "last", *option).stdout == whole
+
+
+@pytest.mark.usefixtures("job_id")
+def test_rows_of_another_job_stay_out(desk: Desk) -> None:
+    other = desk.submit(4, "--new")
+    desk.commit(desk.claim(other, 4))
+    assert len(desk.tts("results", "1", "--candidates").stdout.splitlines()) == 6
+    assert len(desk.tts("results", "2", "--candidates").stdout.splitlines()) == 8
+    assert [json.loads(line)["state"] for line in desk.tts("results", "2").stdout.splitlines()] == ["done"] * 4
+
+
+@pytest.mark.usefixtures("job_id")
+def test_parquet_and_what_was_written_in_json(desk: Desk) -> None:
+    from pyarrow import parquet
+
+    said = desk.tts("results", "last", "--format", "parquet", "-o", "answers.parquet", "--json")
+    assert said.json == {"job_id": 1, "rows": 4, "format": "parquet", "output": "answers.parquet"}
+    assert parquet.read_table("answers.parquet").column("correct").to_pylist() == [True, False, None, None]
+
+
+@pytest.mark.usefixtures("job_id")
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--format", "parquet"), "--output FILE.parquet"),
+        (("--json",), "--output FILE"),
+        (("--output", "missing/answers.jsonl"), "there is no directory"),
+    ],
+)
+def test_what_cannot_be_written_is_a_sentence(desk: Desk, options: tuple[str, ...], part: str) -> None:
+    said = desk.tts("results", "last", *options)
+    assert said.code == 2
+    assert part in said.stderr
+    assert len(said.stderr.splitlines()) == 1

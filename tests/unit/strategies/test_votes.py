@@ -1,0 +1,104 @@
+"""Classes of answers and who wins among them."""
+
+import random
+from collections import Counter
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as some
+
+from strategies.protocols import Candidate
+from strategies.votes import classify, elect, leaders
+from tests.unit.strategies.scripted import Fractions, Line, candidate
+
+
+def voter(index: int, answer: str | None, score: float | None = None) -> Candidate:
+    made = candidate(str(index), Line("text"))
+    made.answer, made.score = answer, score
+    return made
+
+
+async def classified(*answers: str | None, scores: tuple[float, ...] | None = None) -> list[Candidate]:
+    voters = [voter(i, answer, scores[i] if scores else None) for i, answer in enumerate(answers)]
+    await classify(voters, Fractions())
+    return voters
+
+
+def one(candidate: Candidate) -> float:
+    return 1.0
+
+
+async def test_classes_are_numbered_by_first_appearance_and_abstainers_are_apart() -> None:
+    voters = await classified("3", None, "0.5", "1/2", "3.0", None)
+    assert [v.answer_class for v in voters] == [0, -1, 1, 1, 0, -1]
+
+
+async def test_classifying_again_starts_anew() -> None:
+    voters = await classified("3", "0.5", "1/2")
+    voters[1].answer = None
+    await classify(voters[1:], Fractions())
+    assert [v.answer_class for v in voters] == [0, -1, 0]
+
+
+async def test_equal_answers_written_differently_are_one_vote() -> None:
+    winner = elect(await classified("3", "1/2", "3", "0.5", "2/4"), one)
+    assert winner is not None
+    assert (winner.path, winner.answer) == ("1", "1/2")
+
+
+async def test_a_tie_goes_to_the_higher_verifier_sum() -> None:
+    winner = elect(await classified("1", "2", "1", "2", scores=(0.1, 0.2, 0.3, 0.3)), one)
+    assert winner is not None
+    assert winner.answer == "2"
+
+
+async def test_a_tie_in_both_goes_to_the_lower_index() -> None:
+    winner = elect(await classified(None, "2", "1", "1", "2"), one)
+    assert winner is not None
+    assert winner.path == "1"
+    # By the exact sums: added up in this order in floats, the second class would be ahead.
+    voters = await classified("1", "1", "1", "2", "2", "2", scores=(0.3, 0.2, 0.1, 0.1, 0.2, 0.3))
+    assert [members[0].path for members in leaders(voters, lambda v: v.score or 0.0)] == ["0", "3"]
+    assert elect(voters, lambda v: v.score or 0.0) is voters[0]
+
+
+async def test_nobody_is_elected_when_all_abstain() -> None:
+    assert elect(await classified(None, None), one) is None
+    assert elect([], one) is None
+
+
+SCORES = some.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+BALLOTS = some.lists(some.tuples(some.sampled_from(["1", "2", "3", "6/2", "1/2", "0.5", None]), SCORES), max_size=12)
+
+
+@given(BALLOTS)
+async def test_the_winner_is_the_one_the_rule_names(ballots: list[tuple[str | None, float]]) -> None:
+    voters = [voter(index, answer, score) for index, (answer, score) in enumerate(ballots)]
+    await classify(voters, Fractions())
+    votes: Counter[Fraction] = Counter()
+    scores: Counter[Fraction] = Counter()
+    first: dict[Fraction, int] = {}
+    for index, (answer, score) in enumerate(ballots):
+        if answer is not None:
+            votes[Fraction(answer)] += 1
+            scores[Fraction(answer)] += Fraction(score)  # type: ignore[assignment]
+            first.setdefault(Fraction(answer), index)
+    winner = elect(voters, one)
+    if not first:
+        assert winner is None
+    else:
+        best = max(first, key=lambda value: (votes[value], scores[value], -first[value]))
+        assert winner is voters[first[best]]
+
+
+@given(BALLOTS, some.integers())
+async def test_only_ties_depend_on_the_order(ballots: list[tuple[str | None, float]], seed: int) -> None:
+    shuffled = ballots.copy()
+    random.Random(seed).shuffle(shuffled)
+    winners = []
+    for order in (ballots, shuffled):
+        voters = [voter(index, answer, score) for index, (answer, score) in enumerate(order)]
+        await classify(voters, Fractions())
+        tied = leaders(voters, lambda v: v.score or 0.0)
+        winners.append({Fraction(members[0].answer or 0) for members in tied})
+    assert winners[0] == winners[1]

@@ -1,0 +1,153 @@
+"""The convention of docs/grading.md, as far as it needs no symbolic mathematics."""
+
+from fractions import Fraction
+
+import pytest
+
+from worker.equivalence import choice_letter, decide, normalise, plain_number, same_text
+
+
+def verdict(left: str, right: str) -> bool | None:
+    first, second = normalise(left), normalise(right)
+    assert decide(first, second) is decide(second, first)
+    return decide(first, second)
+
+
+HALVES = [
+    "0.5",
+    ".5",
+    "1/2",
+    r"\frac{1}{2}",
+    r"\frac12",
+    r"\dfrac 1 2",
+    r"$\tfrac{1}{2}$",
+    "0.50",
+    r"\boxed{1/2}",
+    "2/4",
+]
+
+
+@pytest.mark.parametrize("left", HALVES)
+@pytest.mark.parametrize("right", HALVES)
+def test_every_half_is_one_class(left: str, right: str) -> None:
+    assert verdict(left, right) is True
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("12.0", "12"),
+        ("1,234,567", "1234567"),
+        (r"15,\!000", "15000"),
+        ("1{,}000", "1000"),
+        ("1 000", "1000"),
+        ("-5", "\u22125"),
+        ("5.", "5"),
+        ("3 1/2", "3.5"),
+        (r"918\frac{1}{2}", "918.5"),
+        (r"\frac{-1}{2}", "-1/2"),
+        (r"1.5 \times 10^{3}", "1500"),
+        ("2e-3", "0.002"),
+        (r"\$10", "10"),
+        ("$10", "10 dollars"),
+        ("-$5", "$-5"),
+        ("50%", r"50\%"),
+        ("50%", "50"),
+        ("28 percent", r"$28\%$"),
+        ("10 cm", "10"),
+        (r"10\text{ cm}", "10 centimetres"),
+        (r"10\text{ cm}^2", "10"),
+        (r"74^\circ", "74°"),
+        (r"74^{\circ}", "74"),
+        ("7 red apples", "7 apples"),
+        ("#### 18", "18"),
+        ("0.333333333333", "1/3"),
+        ("1,22", "1.22"),
+        (r"\text{odd}", "odd"),
+        ("Yes", "yes"),
+        (r"\left( 3, 4 \right)", "(3,4)"),
+        (r"1 \text{ and } 2", "1, 2"),
+        (r"x^2 + 1", "x^2+1"),
+    ],
+)
+def test_equal(left: str, right: str) -> None:
+    assert verdict(left, right) is True
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("12", "13"),
+        ("0.3333", "1/3"),
+        ("1000000000001", "1000000000002"),
+        ("50%", "0.5"),
+        ("10 cm", "10 m"),
+        ("10 minutes", "10 hours"),
+        ("$5", "5 euros"),
+        ("", "5"),
+        (r"\text{odd}", r"\text{even}"),
+        (r"\text{odd}", "even"),
+        ("x" * 3000, "y" * 3000),
+    ],
+)
+def test_unequal(left: str, right: str) -> None:
+    assert verdict(left, right) is False
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("5x", "5"),
+        ("3i", "3"),
+        (r"2\pi", "2"),
+        ("5^2", "5"),
+        ("5²", "5"),
+        ("1/0", "1"),
+        ("1 2", "12"),
+        ("5 or 6", "5"),
+        ("5 n", "5"),
+        ("5m", "5"),
+        ("1e999999999", "1"),
+        (r"\sqrt{4}", "2"),
+        ("7:30", "7"),
+        ("f(x)", "f(y)"),
+        ("12_3", "12"),
+    ],
+)
+def test_left_to_symbolic_mathematics(left: str, right: str) -> None:
+    assert verdict(left, right) is None
+
+
+def test_plain_numbers_are_exact() -> None:
+    number = plain_number(normalise("0.1"))
+    assert number is not None
+    assert number.value == Fraction(1, 10)
+
+
+def test_pathological_text_is_normalised_quickly() -> None:
+    for text in (";" * 100_000, "$" * 100_000, " " * 100_000 + "x", r"\boxed{" * 20_000, "{" * 1999, "1 " * 999):
+        assert decide(normalise(text), "5") in (False, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("C", "C"),
+        ("(D) a lake", "D"),
+        ("b", "B"),
+        (r"\text{(E)}", "E"),
+        ("C. Paris", "C"),
+        ("Z", None),
+        ("A lake", None),
+        ("", None),
+        ("Cat", None),
+    ],
+)
+def test_choice_letters(text: str, letter: str | None) -> None:
+    assert choice_letter(text) == letter
+
+
+def test_texts_differ_by_words_only() -> None:
+    assert same_text(" The  Nile.", "the nile")
+    assert same_text('"Paris"', "Paris")
+    assert not same_text("Paris", "Lyon")

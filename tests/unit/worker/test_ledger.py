@@ -1,0 +1,157 @@
+"""Rows of an attempt: what they sum to and what they leave unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from models import flops
+from models.costs import CostModel
+from models.prices import token_dollars
+from models.settings import Price
+from strategies.protocols import TokenUsage
+from tests.unit.worker.scripted import ARCHITECTURE, COSTS, PRICE
+from worker.ledger import Ledger
+
+
+def only(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_one_completion_is_a_request_run_alone() -> None:
+    ledger = Ledger(COSTS)
+    ledger.completion(TokenUsage(30, 0, 12), 1.5)
+    row = only(ledger.rows())
+    assert (row["phase"], row["model"], row["disposition"], row["reused"]) == ("generate", "scripted", "kept", False)
+    assert (row["calls"], row["prompt_tokens"], row["generated_tokens"], row["gpu_seconds"]) == (1, 30, 12, 1.5)
+    assert row["flops"] == row["flops_canonical"] == flops.actual_flops(ARCHITECTURE, 30, 0, 12)
+    assert row["flops_2nd"] == flops.flops_2nd(ARCHITECTURE, 42)
+    assert row["dollars"] == token_dollars(PRICE, 30, 0, 12)
+
+
+USAGES = some.lists(
+    some.integers(1, 50).flatmap(
+        lambda prompt: some.builds(TokenUsage, some.just(prompt), some.integers(0, prompt), some.integers(0, 40))
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(USAGES, some.booleans())
+def test_rows_are_the_sum_of_their_completions_and_the_prompt_is_canonical_once(
+    usages: list[TokenUsage], charged: bool
+) -> None:
+    ledger = Ledger(COSTS, prompt_charged=charged)
+    for usage in usages:
+        ledger.completion(usage, 0.25)
+    row = only(ledger.rows())
+    once = 0 if charged else usages[0].prompt_tokens
+    generated = sum(usage.generated_tokens for usage in usages)
+    assert (row["calls"], row["gpu_seconds"]) == (len(usages), 0.25 * len(usages))
+    assert row["prompt_tokens"] == sum(usage.prompt_tokens for usage in usages)
+    assert row["cached_tokens"] == sum(usage.cached_tokens or 0 for usage in usages)
+    assert (row["canonical_prompt_tokens"], row["generated_tokens"]) == (once, generated)
+    decoded = sum(flops.decode_flops(ARCHITECTURE, usage.prompt_tokens, usage.generated_tokens) for usage in usages)
+    assert row["flops_canonical"] == decoded + flops.prefill_flops(ARCHITECTURE, once)
+    assert row["flops_2nd"] == flops.flops_2nd(ARCHITECTURE, once + generated)
+    assert ledger.spent("tokens") == once + generated
+    assert ledger.spent("flops") == row["flops_canonical"]
+    assert ledger.spent("usd") == row["dollars"]
+    assert ledger.spent("samples") == len(usages)
+
+
+@given(USAGES, some.sampled_from(["tokens", "flops", "usd", "samples"]))
+def test_the_price_of_a_completion_is_what_booking_it_adds(usages: list[TokenUsage], unit: str) -> None:
+    ledger = Ledger(COSTS)
+    for usage in usages:
+        before, price = ledger.spent(unit), ledger.price_of(usage, 1.0, unit)
+        assert ledger.spent(unit) == before
+        ledger.completion(usage, 1.0)
+        assert ledger.spent(unit) == pytest.approx(before + price)
+
+
+def test_what_the_engine_cannot_say_stays_unknown() -> None:
+    ledger = Ledger(COSTS)
+    ledger.completion(TokenUsage(30, 0, 12), 1.0)
+    ledger.completion(TokenUsage(30, None, 12), 1.0)
+    ledger.completion(TokenUsage(30, 30, 12), 1.0)
+    row = only(ledger.rows())
+    assert row["cached_tokens"] is row["flops"] is None
+    assert row["flops_canonical"] is not None
+    bare = Ledger(CostModel("m", None, Price()))
+    bare.completion(TokenUsage(30, 0, 12), 1.0)
+    row = only(bare.rows())
+    assert [row[name] for name in ("flops", "flops_canonical", "flops_2nd", "dollars")] == [None] * 4
+
+
+def test_the_hour_is_charged_by_the_time_measured() -> None:
+    ledger = Ledger(CostModel("m", None, Price(gpu_hour=3.6)))
+    ledger.completion(TokenUsage(30, 0, 12), 10.0)
+    ledger.aborted(30, 5.0)
+    assert ledger.spent("usd") == pytest.approx(0.015)
+
+
+def test_what_was_given_up_is_wasted_and_at_least() -> None:
+    ledger = Ledger(COSTS)
+    ledger.aborted(30, 2.0)
+    ledger.aborted(30, 1.0)
+    row = only(ledger.rows())
+    assert (row["disposition"], row["at_least"], row["calls"], row["gpu_seconds"]) == ("wasted", True, 2, 3.0)
+    assert (row["prompt_tokens"], row["generated_tokens"], row["cached_tokens"], row["flops"]) == (60, 0, None, None)
+    # Its prompt is not the canonical one: the completion that ends well pays for that.
+    assert (row["canonical_prompt_tokens"], ledger.prompt_charged) == (0, False)
+    ledger.completion(TokenUsage(30, 0, 12), 1.0)
+    kept = next(row for row in ledger.rows() if row["disposition"] == "kept")
+    assert (kept["canonical_prompt_tokens"], kept["at_least"]) == (30, False)
+
+
+def test_reused_work_has_a_row_of_its_own_and_counts_against_the_budget() -> None:
+    ledger = Ledger(COSTS)
+    ledger.completion(TokenUsage(30, 0, 12), 1.0, reused=True)
+    ledger.completion(TokenUsage(30, 0, 5), 1.0)
+    reused, fresh = sorted(ledger.rows(), key=lambda row: not row["reused"])
+    assert (reused["reused"], reused["generated_tokens"], reused["canonical_prompt_tokens"]) == (True, 12, 30)
+    assert (fresh["reused"], fresh["generated_tokens"], fresh["canonical_prompt_tokens"]) == (False, 5, 0)
+    assert ledger.spent("tokens") == 47
+
+
+@pytest.mark.parametrize("unit", ["tokens", "flops", "usd"])
+def test_an_earlier_attempts_work_is_not_booked_again_but_counts(unit: str) -> None:
+    usages = [TokenUsage(30, 0, 12), TokenUsage(30, 0, 7)]
+    before = Ledger(COSTS)
+    for usage in usages:
+        before.completion(usage, 0.0)
+    after = Ledger(COSTS, prompt_charged=True)
+    for usage in usages:
+        after.carry(usage)
+    assert after.rows() == []
+    assert after.spent(unit) == pytest.approx(before.spent(unit))
+
+
+def test_scoring_that_costs_nothing_has_no_row() -> None:
+    ledger = Ledger(COSTS)
+    ledger.scoring("mean_logprob", 0, 0)
+    assert ledger.rows() == []
+    ledger.scoring("prm", 40, 10)
+    ledger.scoring("prm", 50, None)
+    row = only(ledger.rows())
+    assert (row["phase"], row["model"], row["calls"], row["scored_tokens"]) == ("score", "prm", 2, 90)
+    assert row["cached_tokens"] is row["flops"] is None
+    assert ledger.spent("tokens") == 90
+
+
+def test_a_lost_attempt_has_one_wasted_row_for_each_phase() -> None:
+    ledger = Ledger(COSTS)
+    ledger.completion(TokenUsage(30, 0, 12), 1.0, reused=True)
+    ledger.completion(TokenUsage(30, 0, 5), 1.0)
+    ledger.aborted(30, 2.0)
+    row = only(ledger.rows_if_lost(3, 90, 4.0))
+    assert (row["disposition"], row["at_least"], row["reused"]) == ("wasted", True, False)
+    assert (row["calls"], row["generated_tokens"], row["prompt_tokens"]) == (5, 5, 150)
+    assert row["gpu_seconds"] == 7.0
+    assert {row["disposition"] for row in ledger.rows()} == {"kept", "wasted"}  # the ledger itself is as it was

@@ -1,0 +1,96 @@
+"""The conformance suite, asked of vLLM in process (on the CPU where there is no GPU)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from models.errors import UserError
+from models.settings import ModelEntry
+from strategies.protocols import EngineDied, Generator, Prefix, QueryError
+from tests.integration.engines.conformance import CONTEXT, GREEDY, PLAIN, STORY, SUM, AnyGenerator, LanguageModel
+from worker.engines import start_engine
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.asyncio(loop_scope="session"),
+    # The engine's own libraries warn about each other.
+    pytest.mark.filterwarnings("default"),
+]
+
+
+def entry(model: Path) -> ModelEntry:
+    return ModelEntry(
+        engine="vllm",
+        model=str(model),
+        context_length=CONTEXT,
+        max_sequences=16,
+        engine_args={"enforce_eager": True, "dtype": "float32"},
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def generator(vllm_model: Path) -> AsyncIterator[Generator]:
+    with pytest.MonkeyPatch.context() as patch:
+        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            patch.setenv("VLLM_CPU_KVCACHE_SPACE", "2")
+        started = await start_engine("vllm", entry(vllm_model))
+        yield started
+        await started.close()
+
+
+@pytest.fixture
+def model(generator: Generator) -> Generator:
+    return generator
+
+
+class TestAnyGenerator(AnyGenerator):
+    pass
+
+
+class TestLanguageModel(LanguageModel):
+    pass
+
+
+async def test_every_token_has_a_logprob_even_the_last(generator: Generator) -> None:
+    prefix = await generator.encode(SUM)
+    (completion,) = await generator.generate(prefix, n=1, stop=["."], max_tokens=60, sampling=GREEDY, seeds=[1])
+    assert completion.tokens is not None
+    assert completion.logprobs is not None
+    assert completion.token_ends is not None
+    assert len(completion.tokens) == len(completion.logprobs) == len(completion.token_ends)
+    assert completion.token_ends[-1] == len(completion.text)
+
+
+async def test_a_token_that_does_not_exist_is_the_querys_error(generator: Generator) -> None:
+    with pytest.raises(QueryError):
+        await generator.generate(Prefix(tokens=(99_999_999,)), n=1, stop=[], max_tokens=2, sampling=GREEDY, seeds=[1])
+
+
+@pytest.mark.parametrize("argument", ["trust_remote_code", "generation_config", "no_such_argument"])
+async def test_a_wrong_engine_argument_is_named(vllm_model: Path, argument: str) -> None:
+    wrong = entry(vllm_model).model_copy(update={"engine_args": {argument: "x"}})
+    with pytest.raises(UserError, match=argument):
+        await start_engine("mine", wrong)
+
+
+async def test_the_death_of_the_engines_process_is_told(generator: Generator) -> None:
+    """Comes last: nothing can be asked of the engine afterwards."""
+    prefix = await generator.encode(STORY)
+    running = asyncio.create_task(
+        generator.generate(prefix, n=4, stop=[], max_tokens=400, sampling=PLAIN, seeds=range(4))
+    )
+    await asyncio.wait([running], timeout=0.5)
+    for process in generator._engine.engine_core.resources.engine_manager.processes:  # type: ignore[attr-defined]
+        os.kill(process.pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        with pytest.raises(EngineDied):
+            await running
+        with pytest.raises(EngineDied):
+            await generator.generate(prefix, n=1, stop=[], max_tokens=2, sampling=GREEDY, seeds=[1])

@@ -1,0 +1,82 @@
+"""The Celery app, its one task, and how a worker process is started and stopped."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_shutting_down
+from celery.worker import WorkController
+
+from models.wire import SOLVE_TASK, celery_settings, probe_queue, solve_queue
+from worker.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0005
+
+
+def make_app(broker_url: str, runtime: Runtime | None = None) -> Celery:
+    """The app with its task bound to `runtime`; without one (Flower, inspection) the task is a name only."""
+    app = Celery("tts-jobs", set_as_current=False)
+    app.conf.update(celery_settings(broker_url))
+
+    def solve(query_id: int, stage: int, alone: bool = False) -> None:
+        """Answer a doorbell: claim the query, run its strategy, commit."""
+        assert runtime is not None, "only a worker's app runs tasks"
+        runtime.solve((query_id, stage, alone))
+
+    app.task(name=SOLVE_TASK, ignore_result=True)(solve)
+    return app
+
+
+def serve(runtime: Runtime, broker_url: str, loglevel: str = "WARNING") -> int:
+    """Consume until SIGTERM or SIGINT, drain, and return the exit status. Runs in the main thread."""
+
+    def drain(**_: Any) -> None:
+        runtime.drain()
+
+    # Celery's thread makes several short round trips to Redis a message; at the default of 5 ms it waits for the
+    # interpreter lock after each of them longer than for Redis.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    worker_shutting_down.connect(drain, weak=False)
+    app = make_app(broker_url, runtime)
+    worker = app.Worker(hostname=f"{runtime.model.name}@{runtime.worker_id}", loglevel=loglevel, **_consumer(runtime))
+    try:
+        worker.start()
+    finally:
+        runtime.close()
+    return int(worker.exitcode or 0)
+
+
+class EmbeddedWorker:
+    """A Celery worker on a thread of this process, for the memory broker."""
+
+    def __init__(self, runtime: Runtime, broker_url: str) -> None:
+        self._runtime = runtime
+        app = make_app(broker_url, runtime)
+        self._worker = WorkController(app=app, hostname=f"embedded@{runtime.worker_id}", **_consumer(runtime))
+        self._thread = threading.Thread(target=self._worker.start, name="tts-celery", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._runtime.drain()
+        self._worker.stop(exitcode=0)
+        self._thread.join(timeout=10)
+        self._runtime.close()
+
+
+def _consumer(runtime: Runtime) -> dict[str, Any]:
+    # A few threads more than the engine has sequences: while some commit, the batch stays full.
+    concurrency = runtime.slots + max(2, runtime.slots // 4)
+    lane = runtime.model.lane
+    return {
+        "pool": "threads",
+        "concurrency": concurrency,
+        "queues": [probe_queue(lane), solve_queue(lane)],
+        "without_mingle": True,
+        "without_gossip": True,
+    }

@@ -1,0 +1,121 @@
+"""Any OpenAI-compatible server. Token-exact where the server can tokenise a chat, chat messages elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+from models.errors import UserError
+from models.settings import ModelEntry
+from strategies.protocols import Completion, Message, Prefix, Sampling
+from worker.engines.chatserver import ChatServer
+from worker.engines.http import Endpoint
+from worker.engines.llamaserver import LlamaServer, is_llama_server, slot_context
+from worker.engines.request import check_request, draw, room
+from worker.engines.vllmserver import VllmServer, served_context
+
+DEFAULT_SEQUENCES = 64
+
+UNKNOWN_CONTEXT = 131_072
+"""Assumed where neither the entry nor the server tells the context; the server refuses what does not fit."""
+
+
+class Dialect(Protocol):
+    """How one kind of server is asked."""
+
+    async def encode(self, messages: Sequence[Message]) -> Prefix: ...
+
+    async def complete(
+        self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int
+    ) -> Completion: ...
+
+
+class OpenAIGenerator:
+    """A model behind a URL. Nothing is retried here; cancelling closes the connection, which aborts the request."""
+
+    def __init__(self, name: str, endpoint: Endpoint, dialect: Dialect, *, capacity: int, context: int) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.context_length = context
+        self._endpoint = endpoint
+        self._dialect = dialect
+        self._slots = asyncio.Semaphore(capacity)
+
+    async def encode(self, messages: Sequence[Message]) -> Prefix:
+        return await self._dialect.encode(messages)
+
+    async def generate(
+        self,
+        prefix: Prefix,
+        *,
+        n: int,
+        stop: Sequence[str],
+        max_tokens: int,
+        sampling: Sampling,
+        seeds: Sequence[int],
+    ) -> list[Completion]:
+        check_request(n, seeds, max_tokens)
+        limit = room(prefix, self.context_length, max_tokens)
+        return await draw(
+            self._dialect.complete, self._slots, prefix, stop=stop, max_tokens=limit, sampling=sampling, seeds=seeds
+        )
+
+    async def close(self) -> None:
+        await self._endpoint.close()
+
+
+async def start(name: str, entry: ModelEntry) -> OpenAIGenerator:
+    """Find out what the server at `entry.url` can do.
+
+    Raises:
+        UserError: the URL is missing or wrong, or the key's environment variable is not set.
+        TransientError: the server does not answer.
+    """
+    if entry.url is None:
+        raise UserError(f"{name}: engine openai needs url, such as http://localhost:8000/v1")
+    capacity = entry.max_sequences or DEFAULT_SEQUENCES
+    endpoint = Endpoint(_versioned(entry.url), key=_key(name, entry.api_key_env), connections=capacity + 4)
+    try:
+        dialect, served = await _dialect(endpoint, entry, entry.model or await _first_model(endpoint))
+    except BaseException:
+        await endpoint.close()
+        raise
+    known = [length for length in (entry.context_length, served) if length is not None]
+    return OpenAIGenerator(name, endpoint, dialect, capacity=capacity, context=min(known) if known else UNKNOWN_CONTEXT)
+
+
+async def _first_model(endpoint: Endpoint) -> str:
+    """The model a server offers, for an entry that names none."""
+    offered = (await endpoint.probe("GET", f"{endpoint.url}/models") or {}).get("data") or []
+    for model in offered:
+        if isinstance(model, dict) and isinstance(model.get("id"), str):
+            return str(model["id"])
+    raise UserError(f"{endpoint.url} lists no models; name one")
+
+
+async def _dialect(endpoint: Endpoint, entry: ModelEntry, model: str) -> tuple[Dialect, int | None]:
+    """The richest dialect the server speaks, and its context length in tokens."""
+    effort, extra = entry.reasoning_effort, entry.engine_args
+    if await is_llama_server(endpoint):
+        return LlamaServer(endpoint, reasoning_effort=effort, extra=extra), await slot_context(endpoint)
+    context = await served_context(endpoint, model)
+    if context is not None:
+        return VllmServer(endpoint, model, reasoning_effort=effort, extra=extra), context
+    return ChatServer(endpoint, model, reasoning_effort=effort, extra=extra), None
+
+
+def _versioned(url: str) -> str:
+    """`http://host:8000` means `http://host:8000/v1`; any other path is taken as it is."""
+    scheme, separator, rest = url.rstrip("/").partition("://")
+    return f"{scheme}{separator}{rest}/v1" if separator and rest and "/" not in rest else url
+
+
+def _key(name: str, variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UserError(f"{name}: api_key_env names {variable}, which is not set; export it")
+    return key

@@ -1,0 +1,175 @@
+"""The ledger of one attempt: what was used, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from models import flops
+from models.costs import CostModel
+from models.prices import dollars
+from strategies.protocols import TokenUsage
+
+
+@dataclass(slots=True)
+class UsageRow:
+    """One row of the `usage` table, without its keys; the columns are explained there."""
+
+    phase: str
+    model: str
+    disposition: str = "kept"
+    reused: bool = False
+    at_least: bool = False
+    calls: int = 0
+    prompt_tokens: int = 0
+    canonical_prompt_tokens: int = 0
+    cached_tokens: int | None = 0
+    generated_tokens: int = 0
+    scored_tokens: int = 0
+    flops: float | None = 0.0
+    flops_canonical: float | None = 0.0
+    flops_2nd: float | None = 0.0
+    gpu_seconds: float = 0.0
+    dollars: float | None = None
+
+    def add(self, other: UsageRow) -> None:
+        """Sum another row into this one; a sum with something unknown is unknown."""
+        for name in _COUNTED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _PERHAPS_UNKNOWN:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, None if mine is None or theirs is None else mine + theirs)
+        if other.dollars is not None:
+            self.dollars = (self.dollars or 0.0) + other.dollars
+        self.at_least = self.at_least or other.at_least
+
+
+_COUNTED = ("calls", "prompt_tokens", "canonical_prompt_tokens", "generated_tokens", "scored_tokens", "gpu_seconds")
+_PERHAPS_UNKNOWN = ("cached_tokens", "flops", "flops_canonical", "flops_2nd")
+
+
+class Ledger:
+    """What one attempt used.
+
+    `prompt_charged` tells whether an earlier attempt of the same query has already been charged the prompt: the
+    canonical cost prefills it once per query. `prompt_tokens` is the prompt's length as last counted by the engine,
+    None before the first completion.
+    """
+
+    def __init__(self, costs: CostModel, prompt_charged: bool = False) -> None:
+        self.costs = costs
+        self.prompt_charged = prompt_charged
+        self.prompt_tokens: int | None = None
+        self._rows: dict[tuple[str, str, str, bool], UsageRow] = {}
+        self._carried: list[TokenUsage] = []
+
+    def completion(self, usage: TokenUsage, gpu_seconds: float, *, reused: bool = False) -> None:
+        """Book one finished completion."""
+        prompt, cached, generated = usage.prompt_tokens, usage.cached_tokens, usage.generated_tokens
+        first, self.prompt_charged = not self.prompt_charged, True
+        self.prompt_tokens = prompt
+        architecture = self.costs.architecture
+        self._book(
+            UsageRow(
+                phase="generate",
+                model=self.costs.model,
+                reused=reused,
+                calls=1,
+                prompt_tokens=prompt,
+                canonical_prompt_tokens=prompt if first else 0,
+                cached_tokens=cached,
+                generated_tokens=generated,
+                flops=flops.actual_flops(architecture, prompt, cached, generated)
+                if architecture and cached is not None
+                else None,
+                flops_canonical=self.costs.canonical_flops(prompt, generated, first=first),
+                flops_2nd=flops.flops_2nd(architecture, (prompt if first else 0) + generated) if architecture else None,
+                gpu_seconds=gpu_seconds,
+                dollars=dollars(
+                    self.costs.price, prompt=prompt, cached=cached, generated=generated, gpu_seconds=gpu_seconds
+                ),
+            )
+        )
+
+    def carry(self, usage: TokenUsage) -> None:
+        """Count a completion of an earlier attempt of this query against its budget; it is in the ledger already."""
+        self._carried.append(usage)
+        self.prompt_tokens = usage.prompt_tokens
+
+    def aborted(self, prompt_tokens: int, gpu_seconds: float) -> None:
+        """Book a completion that was given up: its tokens are unknown, its time is not.
+
+        `prompt_tokens` is 0 where the engine refused the prompt.
+        """
+        self._book(self._given_up(1, prompt_tokens, gpu_seconds))
+
+    def _given_up(self, calls: int, prompt_tokens: int, gpu_seconds: float) -> UsageRow:
+        return UsageRow(
+            phase="generate",
+            model=self.costs.model,
+            disposition="wasted",
+            at_least=True,
+            calls=calls,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=None,
+            flops=None,
+            gpu_seconds=gpu_seconds,
+            dollars=dollars(self.costs.price, prompt=prompt_tokens, cached=None, generated=0, gpu_seconds=gpu_seconds),
+        )
+
+    def scoring(self, verifier: str, prompt_tokens: int, cached_tokens: int | None) -> None:
+        """Book one scoring call; a verifier that computes nothing costs nothing and has no row."""
+        if prompt_tokens:
+            row = UsageRow(
+                phase="score", model=verifier, calls=1, scored_tokens=prompt_tokens, cached_tokens=cached_tokens
+            )
+            row.flops = row.flops_canonical = row.flops_2nd = None
+            self._book(row)
+
+    def price_of(self, usage: TokenUsage, gpu_seconds: float, unit: str) -> float:
+        """What booking this completion would add to `spent(unit)`."""
+        trial = Ledger(self.costs, self.prompt_charged)
+        trial.completion(usage, gpu_seconds)
+        return trial.spent(unit)
+
+    def spent(self, unit: str) -> float:
+        """What counts against a budget in `unit` so far, reused work at its original cost."""
+        carried = sum(
+            self.costs.amount(unit, usage.prompt_tokens, usage.generated_tokens, first=index == 0)
+            for index, usage in enumerate(self._carried)
+        )
+        rows = self._rows.values()
+        if unit == "samples":
+            return carried + sum(row.calls for row in rows if row.phase == "generate")
+        if unit == "tokens":
+            return carried + sum(row.canonical_prompt_tokens + row.generated_tokens + row.scored_tokens for row in rows)
+        if unit == "flops":
+            return carried + sum(row.flops_canonical or 0.0 for row in rows)
+        return carried + sum(row.dollars or 0.0 for row in rows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(row) for row in self._rows.values()]
+
+    def rows_if_lost(self, calls: int, prompt_tokens: int, gpu_seconds: float) -> list[dict[str, Any]]:
+        """What would be wasted if the process died now: all that is booked, and the `calls` in flight.
+
+        Work reused from another job is not lost with this attempt.
+        """
+        rows = [row for row in self._rows.values() if not row.reused]
+        if calls:
+            rows.append(self._given_up(calls, prompt_tokens, gpu_seconds))
+        lost: dict[tuple[str, str], UsageRow] = {}
+        for row in rows:
+            wasted = replace(row, disposition="wasted", at_least=True)
+            if (row.phase, row.model) in lost:
+                lost[row.phase, row.model].add(wasted)
+            else:
+                lost[row.phase, row.model] = wasted
+        return [asdict(row) for row in lost.values()]
+
+    def _book(self, row: UsageRow) -> None:
+        key = (row.phase, row.model, row.disposition, row.reused)
+        if key in self._rows:
+            self._rows[key].add(row)
+        else:
+            self._rows[key] = row

@@ -1,0 +1,218 @@
+"""One attempt from claim to outcome: build the strategy's task, let it solve, grade, and add up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from models.costs import CostModel
+from models.errors import UserError
+from models.transitions import Outcome
+from strategies import registry
+from strategies.protocols import (
+    Budget,
+    Candidate,
+    EngineDied,
+    Message,
+    ProblemView,
+    QueryError,
+    Solution,
+    Task,
+    TransientError,
+)
+from worker.grading import Grader, GradingPool
+from worker.ledger import Ledger
+from worker.meter import Meter, ScoringMeter, SharedEngine
+from worker.verifiers import make_verifier
+from worker.work import Work
+
+log = logging.getLogger(__name__)
+
+EndState = Literal["done", "drained", "failed", "retry", "cancelled"]
+BACKOFF_SECONDS = 2.0
+LONGEST_BACKOFF_SECONDS = 300.0
+
+
+class Attempt:
+    """One attempt in flight. Its ledger can be read while it runs; `ended_by` says why it is being cancelled."""
+
+    def __init__(self, work: Work, engine: SharedEngine, costs: CostModel, pool: GradingPool) -> None:
+        self.work = work
+        self.ended_by: EndState | None = None
+        self.ledger = Ledger(costs, prompt_charged=bool(work.own))
+        self._engine = engine
+        self._grader = Grader(work.context.template, pool)
+        self._meter: Meter | None = None
+        self._taken: list[Candidate] = []
+
+    async def run(self, max_retries: int) -> Outcome:
+        """Solve the query. Errors become outcomes, told apart by whose they are.
+
+        Raises:
+            EngineDied: the process must leave.
+            asyncio.CancelledError: the lease was lost, so there is nothing to commit.
+        """
+        try:
+            solution = await self._solve()
+            return await self._answered(solution)
+        except asyncio.CancelledError:
+            if self.ended_by is None:
+                raise
+            return self._unfinished(self.ended_by, reason=None)
+        except Exception as error:
+            cause = _first(error)
+            if self.ended_by is not None and not isinstance(cause, EngineDied):
+                return self._unfinished(self.ended_by, reason=None)  # an error on the way out is no failure
+            return self._failed(cause, max_retries)
+
+    def usage_if_lost(self) -> list[dict[str, Any]]:
+        """Usage rows for the heartbeat: what has to be booked as wasted if the process dies now."""
+        return self.ledger.rows_if_lost(*(self._meter.in_flight() if self._meter else (0, 0, 0.0)))
+
+    async def _solve(self) -> Solution:
+        work, context = self.work, self.work.context
+        claim, specification = work.claim, context.specification
+        budget = Budget(claim.budget_amount, claim.budget_unit)  # type: ignore[arg-type]
+        turns = context.template.messages(work.prompt, work.subject, work.level)
+        prefix = await self._engine.generator.encode([Message(role, content) for role, content in turns])
+        problem = ProblemView(work.key, work.prompt, work.answer)
+        self._meter = Meter(
+            self._engine,
+            self.ledger,
+            prefix=prefix,
+            template=context.template,
+            sampling=context.sampling,
+            budget=budget,
+            job_seed=specification.seed,
+            problem_key=work.key,
+        )
+        verifier = None
+        if specification.verifier:
+            scorer = make_verifier(specification.verifier, self._is_right)
+            verifier = ScoringMeter(scorer, self.ledger, problem, context.template)
+        task = Task(
+            problem=problem,
+            generator=self._meter,
+            verifier=verifier,
+            answers=self._grader,
+            budget=budget,
+            seed=specification.seed,
+            candidates=self._take_over(budget),
+        )
+        return await registry.build(claim.strategy, claim.parameters).solve(task)
+
+    def _take_over(self, budget: Budget) -> list[Candidate]:
+        """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""
+        strategy = registry.find(self.work.claim.strategy)
+        usable = [candidate for candidate in self.work.candidates if strategy.uses(candidate.path, budget)]
+        usable.sort(key=lambda candidate: (candidate.path not in self.work.own, len(candidate.path), candidate.path))
+        for candidate in usable:
+            if candidate.path in self.work.own:
+                self.ledger.carry(candidate.usage)
+            elif budget.unit == "samples" or self._fits(candidate, budget):
+                self.ledger.completion(candidate.usage, candidate.gpu_seconds, reused=True)
+            else:
+                break
+            self._taken.append(candidate)
+        return self._taken
+
+    def _fits(self, candidate: Candidate, budget: Budget) -> bool:
+        price = self.ledger.price_of(candidate.usage, candidate.gpu_seconds, budget.unit)
+        return self.ledger.spent(budget.unit) + price <= budget.amount
+
+    async def _answered(self, solution: Solution) -> Outcome:
+        reference = self.work.answer
+        outcome = self._ended("done", solution.candidates)
+        outcome.answer, outcome.stopped = solution.answer, solution.stopped
+        if reference is not None:
+            verdicts = {-1: False}
+            for candidate, row in zip(solution.candidates, outcome.candidates, strict=True):
+                if candidate.answer_class not in verdicts and candidate.answer is not None:
+                    verdicts[candidate.answer_class] = await self._grader.equivalent(candidate.answer, reference)
+                row["correct"] = verdicts[candidate.answer_class]
+            outcome.correct = solution.answer is not None and await self._grader.equivalent(solution.answer, reference)
+        return outcome
+
+    async def _is_right(self, text: str, reference: str) -> bool:
+        answer = await self._grader.extract(text)
+        return answer is not None and await self._grader.equivalent(answer, reference)
+
+    def _failed(self, error: BaseException, max_retries: int) -> Outcome:
+        if isinstance(error, EngineDied):
+            raise error
+        known = isinstance(error, QueryError | TransientError | UserError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        retries = self.work.claim.retries
+        if isinstance(error, QueryError | UserError) or retries >= max_retries:
+            return self._unfinished("failed", reason)
+        if not known:
+            log.exception("query %s: unexpected error, will be retried", self.work.claim.query_id, exc_info=error)
+        outcome = self._unfinished("retry", reason)
+        delay = min(BACKOFF_SECONDS * 2**retries, LONGEST_BACKOFF_SECONDS)
+        outcome.retry_after = delay * random.uniform(0.5, 1.5)  # noqa: S311  (spreads retries, decides nothing)
+        return outcome
+
+    def _unfinished(self, state: EndState, reason: str | None) -> Outcome:
+        """What was completed or taken over is kept: the next attempt finds it as its own, booked once."""
+        outcome = self._ended(state, [*self._taken, *(self._meter.finished if self._meter else [])])
+        outcome.reason = reason
+        return outcome
+
+    def _ended(self, state: EndState, candidates: Sequence[Candidate]) -> Outcome:
+        usage = self.ledger.rows()
+        return Outcome(
+            claim=self.work.claim,
+            state=state,
+            sequential_tokens=longest_chain(candidates),
+            candidates=[candidate_row(candidate) for candidate in candidates],
+            usage=usage,
+        )
+
+
+def candidate_row(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as a row of the `candidate` table, without its keys."""
+    return {
+        "path": candidate.path,
+        "parent": candidate.parent,
+        "text": candidate.text,
+        "answer": candidate.answer,
+        "answer_class": candidate.answer_class,
+        "correct": None,
+        "finish_reason": candidate.finish_reason,
+        "score": candidate.score,
+        "step_scores": None if candidate.step_scores is None else list(candidate.step_scores),
+        "step_logprobs": None if candidate.step_logprobs is None else list(candidate.step_logprobs),
+        "prompt_tokens": candidate.usage.prompt_tokens,
+        "cached_tokens": candidate.usage.cached_tokens,
+        "generated_tokens": candidate.usage.generated_tokens,
+        "gpu_seconds": candidate.gpu_seconds,
+        "disposition": "kept" if candidate.kept else "discarded",
+        "reused_from": candidate.reused_from,
+    }
+
+
+def longest_chain(candidates: Sequence[Candidate]) -> int:
+    """`sequential_tokens`: the most generated tokens on any path from the root, what the query had to wait for."""
+    tokens = {candidate.path: candidate.usage.generated_tokens for candidate in candidates}
+    parents = {candidate.path: candidate.parent for candidate in candidates}
+
+    def chain(path: str | None) -> int:
+        total = 0
+        while path is not None:
+            total += tokens.get(path, 0)
+            path = parents.get(path)
+        return total
+
+    return max((chain(path) for path in tokens), default=0)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error to act on: inside a group an engine's death before a query's own fault before anything passing."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [_first(inner) for inner in error.exceptions]
+    ranks = (EngineDied, QueryError, UserError)
+    return min(leaves, key=lambda leaf: next((i for i, kind in enumerate(ranks) if isinstance(leaf, kind)), len(ranks)))

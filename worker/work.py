@@ -1,0 +1,130 @@
+"""From a claim to everything its attempt needs: the job's context, the problem, and candidates to be reused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from models import tables
+from models.specification import JobSpecification, template_from_dict
+from models.templates import Template
+from models.transitions import CANDIDATE, JOB, QUERY, Claim, table
+from strategies.protocols import Candidate, Sampling, TokenUsage
+
+PROBLEM = table(tables.Problem)
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """A job as its attempts see it; immutable, so that one copy serves all of them."""
+
+    specification: JobSpecification
+    template: Template
+    sampling: Sampling
+    sampling_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed query. `candidates` were made earlier; those in `own` by this query's own earlier attempts."""
+
+    claim: Claim
+    context: JobContext
+    key: str
+    prompt: str
+    answer: str | None
+    subject: str | None
+    level: str | None
+    candidates: tuple[Candidate, ...]
+    own: frozenset[str]
+
+
+def load_context(connection: Connection, job_id: int) -> JobContext:
+    row = connection.execute(select(JOB.c.specification, JOB.c.sampling_key).where(JOB.c.id == job_id)).one()
+    specification = JobSpecification(**row.specification)
+    return JobContext(
+        specification=specification,
+        template=template_from_dict(specification.template),
+        sampling=Sampling(**specification.sampling),
+        sampling_key=row.sampling_key,
+    )
+
+
+def load_work(connection: Connection, claims: Sequence[Claim], contexts: dict[int, JobContext]) -> list[Work]:
+    """Read what the claims need, in two SELECTs for all of them; `contexts` is filled with the jobs seen."""
+    for job_id in {claim.job_id for claim in claims} - contexts.keys():
+        contexts[job_id] = load_context(connection, job_id)
+    problems = {
+        row.id: row
+        for row in connection.execute(select(PROBLEM).where(PROBLEM.c.id.in_({claim.problem_id for claim in claims})))
+    }
+    reusable = _reusable(connection, claims, contexts)
+    works = []
+    for claim in claims:
+        problem = problems[claim.problem_id]
+        candidates, own = reusable.get(
+            (claim.problem_id, contexts[claim.job_id].sampling_key, claim.query_id), ((), frozenset())
+        )
+        works.append(
+            Work(
+                claim, contexts[claim.job_id], problem.key, problem.prompt, problem.answer, problem.subject, problem.level,
+                candidates, own,
+            )
+        )  # fmt: skip
+    return works
+
+
+def _reusable(
+    connection: Connection, claims: Sequence[Claim], contexts: dict[int, JobContext]
+) -> dict[tuple[int, str, int], tuple[tuple[Candidate, ...], frozenset[str]]]:
+    """Finished candidates of the same problem, model, template, sampling and seed; the query's own come first.
+
+    What another query's budget clipped is not interchangeable with what this one would draw.
+    """
+    keys = {contexts[claim.job_id].sampling_key for claim in claims}
+    rows = connection.execute(
+        select(CANDIDATE, QUERY.c.problem_id, JOB.c.sampling_key)
+        .join(QUERY, QUERY.c.id == CANDIDATE.c.query_id)
+        .join(JOB, JOB.c.id == QUERY.c.job_id)
+        .where(
+            QUERY.c.problem_id.in_({claim.problem_id for claim in claims}),
+            JOB.c.sampling_key.in_(keys),
+            CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")),
+            CANDIDATE.c.parent.is_(None),
+        )
+        .order_by(CANDIDATE.c.id)
+    ).all()
+    by_problem = defaultdict(list)
+    for row in rows:
+        by_problem[row.problem_id, row.sampling_key].append(row)
+    found = {}
+    for claim in claims:
+        key = (claim.problem_id, contexts[claim.job_id].sampling_key)
+        if key not in by_problem:
+            continue
+        chosen: dict[str, Candidate] = {}
+        own = frozenset(row.path for row in by_problem[key] if row.query_id == claim.query_id)
+        for row in sorted(by_problem[key], key=lambda row: row.query_id != claim.query_id):
+            mine = row.query_id == claim.query_id
+            if mine or (row.reused_from is None and row.finish_reason != "clipped"):
+                chosen.setdefault(row.path, _candidate(row, mine))
+        found[(*key, claim.query_id)] = (tuple(chosen.values()), own)
+    return found
+
+
+def _candidate(row: Any, mine: bool) -> Candidate:
+    return Candidate(
+        path=row.path,
+        text=row.text,
+        finish_reason=row.finish_reason,
+        usage=TokenUsage(row.prompt_tokens, row.cached_tokens, row.generated_tokens),
+        parent=row.parent,
+        step_logprobs=None if row.step_logprobs is None else tuple(row.step_logprobs),
+        answer=row.answer,
+        gpu_seconds=row.gpu_seconds,
+        reused_from=row.reused_from if mine else row.id,
+    )
