@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import mean, stdev
 from typing import NamedTuple
+
+T_QUANTILES = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57}
+"""Student's t at 97.5 % by the number of repeats."""
 
 
 class Row(NamedTuple):
@@ -11,3 +16,10 @@ class Row(NamedTuple):
     what: str
     figure: str
     ratio: str
+
+
+def interval(values: Sequence[float], form: str = ".0f") -> str:
+    """`mean (low to high)`: the 95 % interval of the mean of a few repeats."""
+    middle = mean(values)
+    half = T_QUANTILES[len(values)] * stdev(values) / len(values) ** 0.5
+    return f"{middle:{form}} ({middle - half:{form}} to {middle + half:{form}})"

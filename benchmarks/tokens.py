@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.service import ROOT, service
-from benchmarks.tables import Row
+from benchmarks.tables import Row, interval
 from models import hub
 from models.catalogue import find_generator
 from models.templates import load_template
@@ -18,31 +19,32 @@ from strategies.seeds import seed_for
 from worker.engines import start_engine
 
 PROBLEMS = ROOT / "examples" / "word_problems.jsonl"
+COUNT = 32
 SAMPLES = 4
+REPEATS = 3
 MAX_TOKENS = 96
 TEMPLATE = "gsm8k-steps"
 
 
 def measure() -> list[Row]:
-    """Bare engine, service, bare engine again: the machine's drift shows in the two bare figures."""
-    cache = ROOT / ".cache"
-    weights = hub.pull("smollm2", cache)
-    first = asyncio.run(_bare(weights))
-    through = _service(weights)
-    second = asyncio.run(_bare(weights))
-    bare = (first + second) / 2
+    """Both sides in turn, so that the machine's drift falls on both alike."""
+    weights = hub.pull("smollm2", ROOT / ".cache")
+    pairs = [(asyncio.run(_bare(weights)), _service(weights)) for _ in range(REPEATS)]
+    bare, through = zip(*pairs, strict=True)
+    ratios = [ours / engine for engine, ours in pairs]
     return [
-        Row("bare engine, all prompts at once", f"{first:.0f} and {second:.0f} tokens/s", ""),
+        Row("bare engine, all prompts at once", f"{interval(bare)} tokens/s", ""),
         Row(
             f"best_of_n {SAMPLES} through the service",
-            f"{through:.0f} tokens/s",
-            f"{through / bare:.2f} of the bare engine",
+            f"{interval(through)} tokens/s",
+            f"{interval(ratios, '.2f')} of the bare engine",
         ),
     ]
 
 
 def _problems() -> list[Problem]:
-    return [row for row in open_dataset(str(PROBLEMS)).rows() if isinstance(row, Problem)]
+    rows = (row for row in open_dataset(str(PROBLEMS)).rows() if isinstance(row, Problem))
+    return list(islice(rows, COUNT))
 
 
 async def _bare(weights: Path) -> float:
@@ -77,7 +79,7 @@ def _service(weights: Path) -> float:
     with service(configuration) as made, made.running("scheduler"), made.running("worker", "-g", "bench"):
         made.wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1)
         made.tts(
-            "submit", str(PROBLEMS), "-g", "bench", "-s", "best_of_n", "-b", str(SAMPLES), "-t", TEMPLATE, "--max-tokens", str(MAX_TOKENS)
+            "submit", str(PROBLEMS), "--limit", str(COUNT), "-g", "bench", "-s", "best_of_n", "-b", str(SAMPLES), "-t", TEMPLATE, "--max-tokens", str(MAX_TOKENS)
         )  # fmt: skip
         made.wait_for("SELECT state FROM job", "done")
         tokens, seconds = made.one(

@@ -1,0 +1,97 @@
+"""How a problem is solved: one step a line, in any order, and the exact check of every step.
+
+A step either computes an operation whose operands are numbers (`47*36=692`) or splits one of its operands by
+place value (`47*36=47*30+47*6`, `58+36=58+30+6`), after which the parts are computed in turn. The last line
+is `####` and the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+
+from lab.expressions import Node, Operation, evaluate, operations, put, read, ready
+
+ANSWER = "####"
+
+SPLITS = {"*": 0.35, "+": 0.06, "-": 0.06}
+"""Share of the operations that a training derivation splits rather than computes at once, where both can be done."""
+
+
+def splits(operation: Operation) -> dict[str, Node]:
+    """The ways to take an operand apart by place value: text behind the equals sign -> the node it stands for."""
+    operator, left, right = operation.operator, operation.left, operation.right
+    assert isinstance(left, int) and isinstance(right, int)
+    found: dict[str, Node] = {}
+    for high, low in _parts(right):
+        if operator == "*":
+            found[f"{left}*{high}+{left}*{low}"] = Operation("+", Operation("*", left, high), Operation("*", left, low))
+        else:
+            found[f"{left}{operator}{high}{operator}{low}"] = Operation(operator, Operation(operator, left, high), low)
+    for high, low in _parts(left) if operator == "*" else ():
+        found[f"{high}*{right}+{low}*{right}"] = Operation("+", Operation("*", high, right), Operation("*", low, right))
+    return found
+
+
+def _parts(number: int) -> Iterator[tuple[int, int]]:
+    """The leading digit's value and the rest, where both are more than nothing: 47 -> 40 + 7."""
+    place = 10 ** (len(str(number)) - 1)
+    if number % place:
+        yield number - number % place, number % place
+
+
+def derive(problem: str, rng: random.Random) -> list[str]:
+    """A right solution drawn at random: its lines, the answer's included."""
+    root, lines = read(problem), []
+    while not isinstance(root, int):
+        path, operation = rng.choice(list(ready(root)))
+        ways = splits(operation) if rng.random() < SPLITS[operation.operator] else {}
+        ways = ways or {str(evaluate(operation)): evaluate(operation)}
+        right_hand = rng.choice(list(ways))
+        root = put(root, path, ways[right_hand])
+        lines.append(f"{operation.left}{operation.operator}{operation.right}={right_hand}")
+    return [*lines, f"{ANSWER}{root}"]
+
+
+def labels(problem: str, lines: list[str]) -> list[bool]:
+    """For every line whether it and all before it are right: its arithmetic, and its operands (what remains
+    still evaluates to the answer)."""
+    root = read(problem)
+    answer, reached, found = f"{ANSWER}{evaluate(root)}", {root}, []
+    for line in lines:
+        # Equal operations may stand at several places, and only later lines tell which of them was meant.
+        reached = {after for before in reached for after in _after(before, line)} if line != answer else reached
+        found.append(bool(reached))
+    return found
+
+
+def _after(root: Node, line: str) -> Iterator[Node]:
+    """What may remain of `root` after the step that `line` writes; nothing if it is none that may be done now."""
+    left_hand, _, right_hand = line.partition("=")
+    for path, operation in ready(root):
+        left, operator, right = operation.left, operation.operator, operation.right
+        if left_hand == f"{left}{operator}{right}" or (operator != "-" and left_hand == f"{right}{operator}{left}"):
+            ways = {str(evaluate(operation)): evaluate(operation)} | splits(operation)
+            if right_hand in ways:
+                yield put(root, path, ways[right_hand])
+
+
+def is_right(problem: str, lines: list[str]) -> bool:
+    """Whether the lines are a right derivation from the problem to its answer."""
+    return bool(lines) and lines[-1].startswith(ANSWER) and labels(problem, lines)[-1]
+
+
+def at_least(problem: Node) -> int:
+    """A lower bound on the number of valid derivations: orders of the operations times the first ways to do each."""
+    if isinstance(problem, int):
+        return 1
+    left, right = operations(problem.left), operations(problem.right)
+    here = Operation(problem.operator, evaluate(problem.left), evaluate(problem.right))
+    return math.comb(left + right, left) * at_least(problem.left) * at_least(problem.right) * (1 + len(splits(here)))
+
+
+def answer_of(text: str) -> str | None:
+    """The answer that a solution ends with, None where it ends without one."""
+    last = text.rsplit("\n", 1)[-1]
+    return last.removeprefix(ANSWER) if last.startswith(ANSWER) else None

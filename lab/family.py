@@ -1,0 +1,118 @@
+"""The three models: their sizes, seeds and lengths of training, and the stages that make them, each kept on disk."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import LlamaForCausalLM
+
+from lab import revision, verifier
+from lab.derivations import derive, labels
+from lab.problems import Problem, training_problems
+from lab.sampling import draw
+from lab.text import prompt, solution
+from lab.training import Example, Shape, fit, next_token
+
+TINY = Shape(layers=5, width=96)
+LARGE = Shape(layers=6, width=256)
+TOKENS = 16384
+"""Tokens a training step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is trained and drawn."""
+
+    base_steps: int = 3000
+    large_steps: int = 2500
+    revision_steps: int = 400
+    revision_problems: int = 6000
+    verifier_base_steps: int = 2000
+    verifier_steps: int = 1500
+    verifier_problems: int = 20000
+
+
+def examples(seed: str) -> Iterator[Example]:
+    """Right solutions of training problems, without end."""
+    rng = random.Random(f"{seed} derivations")
+    for problem in training_problems(seed):
+        yield next_token(prompt(problem.text), solution(derive(problem.text, rng)))
+
+
+def tagged(seed: str) -> Iterator[Example]:
+    """The same in the verifier's format: every step is right."""
+    rng = random.Random(f"{seed} derivations")
+    for problem in training_problems(seed):
+        lines = derive(problem.text, rng)
+        yield verifier.labelled(problem.text, lines, [True] * len(lines))
+
+
+class Workshop:
+    """Makes what is not there yet. `folder` keeps every stage, so that an interrupted run goes on with the next."""
+
+    def __init__(self, folder: Path, plan: Plan, device: str) -> None:
+        self.folder, self.plan, self.device = folder, plan, device
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def base(self) -> LlamaForCausalLM:
+        return self._stage("tiny-base", TINY, 1, lambda model: self._fit(model, examples("tiny"), self.plan.base_steps, 1e-2, "tiny-base"))
+
+    def large(self) -> LlamaForCausalLM:
+        return self._stage("tiny-large", LARGE, 2, lambda model: self._fit(model, examples("tiny-large"), self.plan.large_steps, 6e-3, "tiny-large"))
+
+    def tiny(self) -> LlamaForCausalLM:
+        def teach(model: LlamaForCausalLM) -> None:
+            model.load_state_dict(self.base().state_dict())
+            drawn = self._samples("revision", self.base(), self.plan.revision_problems, n=8)
+            pool = [revision.sort(problem.text, texts) for problem, texts in drawn]
+            mixed = _alternate(examples("tiny again"), revision.examples(pool, "revision"))
+            self._fit(model, mixed, self.plan.revision_steps, 3e-3, "tiny")
+
+        return self._stage("tiny", TINY, 1, teach)
+
+    def prm(self) -> LlamaForCausalLM:
+        def teach(model: LlamaForCausalLM) -> None:
+            self._fit(model, tagged("tiny-prm"), self.plan.verifier_base_steps, 1e-2, "tiny-prm-base")
+            drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=8)
+            self._fit(model, _judged(drawn, "tiny-prm"), self.plan.verifier_steps, 3e-3, "tiny-prm")
+
+        return self._stage("tiny-prm", TINY, 3, teach)
+
+    def _fit(self, model: LlamaForCausalLM, examples: Iterator[Example], steps: int, peak: float, name: str) -> None:
+        fit(model, examples, steps=steps, tokens=TOKENS, peak=peak, name=name)
+
+    def _stage(self, name: str, shape: Shape, seed: int, teach) -> LlamaForCausalLM:
+        model, path = shape.new(seed).to(self.device), self.folder / f"{name}.pt"
+        if path.exists():
+            model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
+        else:
+            teach(model)
+            torch.save(model.state_dict(), path)
+        return model.eval()
+
+    def _samples(self, name: str, model: LlamaForCausalLM, count: int, n: int) -> list[tuple[Problem, list[str]]]:
+        """n solutions at temperature 1 for each of `count` training problems."""
+        path = self.folder / f"{name}-samples.jsonl"
+        problems = list(itertools.islice(training_problems(name), count))
+        if not path.exists():
+            texts = draw(model, [prompt(problem.text) for problem in problems], n=n, temperature=1.0, seed=4)
+            path.write_text("".join(json.dumps(row) + "\n" for row in texts))
+        return list(zip(problems, map(json.loads, path.read_text().splitlines()), strict=True))
+
+
+def _judged(drawn: Sequence[tuple[Problem, list[str]]], seed: str) -> Iterator[Example]:
+    rng = random.Random(seed)
+    while True:
+        problem, texts = rng.choice(drawn)
+        lines = rng.choice(texts).split("\n")
+        yield verifier.labelled(problem.text, lines, labels(problem.text, lines))
+
+
+def _alternate(*sources: Iterator[Example]) -> Iterator[Example]:
+    return (example for together in zip(*sources, strict=True) for example in together)

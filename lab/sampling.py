@@ -1,0 +1,79 @@
+"""Solutions drawn from a model in large batches: what verifiers and revisions are trained on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import DynamicCache, LlamaForCausalLM
+
+from lab.text import END, decode, encode
+from lab.training import IGNORED, next_token
+
+ROWS = 1024
+"""Sequences drawn at once."""
+
+
+@torch.inference_mode()
+def draw(
+    model: LlamaForCausalLM, prompts: Sequence[list[int]], *, n: int, temperature: float, seed: int, longest: int = 600
+) -> list[list[str]]:
+    """n completions for every prompt; temperature 0 is greedy. One that does not end within `longest` is cut."""
+    torch.manual_seed(seed)
+    of_length: dict[int, list[int]] = defaultdict(list)
+    for index, tokens in enumerate(prompts):
+        of_length[len(tokens)] += [index] * n
+    found: list[list[str]] = [[] for _ in prompts]
+    for rows in of_length.values():
+        for start in range(0, len(rows), ROWS):
+            chunk = rows[start : start + ROWS]
+            for index, text in zip(chunk, _complete(model, [prompts[i] for i in chunk], temperature, longest), strict=True):
+                found[index].append(text)
+    return found
+
+
+def _complete(model: LlamaForCausalLM, prompts: list[list[int]], temperature: float, longest: int) -> list[str]:
+    """Completions of prompts of one length. Rows that have ended leave the batch."""
+    cache = DynamicCache(config=model.config)
+    read = torch.tensor(prompts, device=model.device)
+    going = torch.arange(len(prompts), device=model.device)
+    written: list[list[int]] = [[] for _ in prompts]
+    for _ in range(longest):
+        with torch.autocast(model.device.type, torch.bfloat16):
+            logits = model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+        if temperature:
+            chosen = torch.multinomial(torch.softmax(logits / temperature, -1), 1)[:, 0]
+        else:
+            chosen = logits.argmax(-1)
+        for row, token in zip(going.tolist(), chosen.tolist(), strict=True):
+            written[row].append(token)
+        alive = chosen != END
+        if not alive.any():
+            break
+        if alive.float().mean() < 0.9:
+            cache.batch_select_indices(alive.nonzero()[:, 0])
+            going, chosen = going[alive], chosen[alive]
+        read = chosen[:, None]
+    return [decode(tokens[: tokens.index(END)] if END in tokens else tokens) for tokens in written]
+
+
+@torch.inference_mode()
+def mean_logprobs(model: LlamaForCausalLM, pairs: Sequence[tuple[list[int], str]]) -> list[float]:
+    """For each (prompt, completion) the mean log-probability of the completion's tokens, in nats."""
+    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+    found = [0.0] * len(pairs)
+    for start in range(0, len(order), 256):
+        chunk = order[start : start + 256]
+        rows = [next_token(pairs[i][0], [*encode(pairs[i][1]), END]) for i in chunk]
+        longest = max(len(tokens) for tokens, _ in rows)
+        read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in rows], device=model.device)
+        goal = torch.tensor([goals + [IGNORED] * (longest - len(goals)) for _, goals in rows], device=model.device)
+        with torch.autocast(model.device.type, torch.bfloat16):
+            logits = model(input_ids=read, use_cache=False).logits.float()
+        losses = cross_entropy(logits.transpose(1, 2), goal, ignore_index=IGNORED, reduction="none")
+        means = -losses.sum(1) / (goal != IGNORED).sum(1)
+        for index, value in zip(chunk, means.tolist(), strict=True):
+            found[index] = value
+    return found

@@ -1,0 +1,125 @@
+"""One training loop for every model of the family: Muon for the matrices, AdamW for the rest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lab.text import END, LONGEST, START, VOCABULARY
+
+IGNORED = -100
+POOL = 32
+"""Batches that are sorted by length together, so that little is padded."""
+
+Example = tuple[list[int], list[int]]
+"""Tokens, and for each the token to be predicted behind it (IGNORED: no loss there)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Layers and width of a model; heads are 32 wide, the MLP 8/3 of the width."""
+
+    layers: int
+    width: int
+
+    def new(self, seed: int) -> LlamaForCausalLM:
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=VOCABULARY,
+                hidden_size=self.width,
+                intermediate_size=round(self.width * 8 / 3 / 32) * 32,
+                num_hidden_layers=self.layers,
+                num_attention_heads=self.width // 32,
+                num_key_value_heads=self.width // 32,
+                max_position_embeddings=LONGEST,
+                tie_word_embeddings=True,
+                bos_token_id=START,
+                eos_token_id=END,
+                pad_token_id=END,
+            )
+        )
+        # On the CPU the fused attention's backward pass takes twice as long as all the rest together.
+        model.set_attn_implementation("eager")
+        return model
+
+
+def next_token(prefix: list[int], rest: list[int]) -> Example:
+    """Learn to write `rest` behind `prefix`."""
+    tokens = prefix + rest
+    return tokens[:-1], [IGNORED] * (len(prefix) - 1) + rest
+
+
+def fit(model: LlamaForCausalLM, examples: Iterable[Example], *, steps: int, tokens: int, peak: float, name: str) -> float:
+    """Train for `steps` batches of about `tokens` tokens, the learning rate falling from `peak` by a cosine.
+
+    Returns:
+        The mean loss of the last twentieth of the steps, in nats per predicted token.
+    """
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=peak, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    model.train()
+    losses: list[float] = []
+    started = time.monotonic()
+    for step, batch in enumerate(itertools.islice(_batches(examples, tokens), steps)):
+        rate = peak * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        losses.append(_loss(model, batch))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if step % 50 == 49:
+            recent = sum(losses[-50:]) / 50
+            print(f"{name}: step {step + 1} of {steps}, loss {recent:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+    model.eval()
+    last = losses[-max(1, steps // 20) :]
+    return sum(last) / len(last)
+
+
+def _loss(model: LlamaForCausalLM, batch: list[Example]) -> float:
+    longest = max(len(tokens) for tokens, _ in batch)
+    read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in batch], device=model.device)
+    wanted = torch.tensor([goal + [IGNORED] * (longest - len(goal)) for _, goal in batch], device=model.device)
+    with torch.autocast(model.device.type, torch.bfloat16):
+        # Padding stands behind the text and attention looks back only, so no mask is needed.
+        hidden = model.model(input_ids=read, use_cache=False).last_hidden_state
+        kept = wanted != IGNORED
+        logits = model.lm_head(hidden[kept])
+    loss = cross_entropy(logits.float(), wanted[kept])
+    loss.backward()
+    return loss.item()
+
+
+def _batches(examples: Iterable[Example], tokens: int) -> Iterator[list[Example]]:
+    """Batches of about `tokens` tokens, padding included, of examples of like length, in random order."""
+    rng, source = random.Random(0), iter(examples)
+    while True:
+        pool: list[Example] = []
+        size = 0
+        while size < POOL * tokens:
+            example = next(source)
+            pool.append(example)
+            size += len(example[0])
+        pool.sort(key=lambda example: len(example[0]))
+        batches: list[list[Example]] = [[]]
+        for example in pool:
+            if len(example[0]) * (len(batches[-1]) + 1) > tokens and batches[-1]:
+                batches.append([])
+            batches[-1].append(example)
+        rng.shuffle(batches)
+        yield from batches

@@ -1,0 +1,60 @@
+"""The process reward model: what it is taught (the Math-Shepherd way: a label behind every step) and how it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import LlamaForCausalLM
+
+from lab.text import END, RIGHT, STEP_TAG, WRONG, encode, prompt
+from lab.training import IGNORED, Example
+
+ROWS = 256
+"""Candidates scored at once."""
+
+_LABELS = (ord(WRONG), ord(RIGHT))
+
+
+def _tagged(problem: str, lines: Sequence[str]) -> tuple[list[int], list[tuple[int, int]]]:
+    """Tokens of a candidate with a tag behind every step, and for each step where it starts and where its tag is."""
+    tokens, spans = prompt(problem), []
+    for line in lines:
+        start = len(tokens)
+        tokens += encode(line + STEP_TAG)
+        spans.append((start, len(tokens) - 1))
+        tokens += encode("\n")
+    return tokens, spans
+
+
+def labelled(problem: str, lines: Sequence[str], right: Sequence[bool]) -> Example:
+    """Learn the label of every step and, as far as all is right, to write the steps too: who knows what should
+    stand there sees best that it does not."""
+    tokens, spans = _tagged(problem, lines)
+    goals = [IGNORED] * len(tokens)
+    for (start, tag), label in zip(spans, right, strict=True):
+        if label:
+            goals[start - 1 : tag] = tokens[start : tag + 1]
+        goals[tag] = _LABELS[label]
+    return tokens, goals
+
+
+@torch.inference_mode()
+def scores(model: LlamaForCausalLM, candidates: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+    """For each (problem, lines) one score in [0, 1] per line: the probability that all up to it is right."""
+    order = sorted(range(len(candidates)), key=lambda i: sum(map(len, candidates[i][1])))
+    found: list[list[float]] = [[] for _ in candidates]
+    for start in range(0, len(order), ROWS):
+        chunk = order[start : start + ROWS]
+        tagged = [_tagged(*candidates[i]) for i in chunk]
+        longest = max(len(tokens) for tokens, _ in tagged)
+        read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in tagged], device=model.device)
+        with torch.autocast(model.device.type, torch.bfloat16):
+            hidden = model.model(input_ids=read, use_cache=False).last_hidden_state
+            rows = [row for row, (_, spans) in enumerate(tagged) for _ in spans]
+            tags = [tag for _, spans in tagged for _, tag in spans]
+            logits = model.lm_head(hidden[rows, tags])[:, list(_LABELS)]
+        flat = iter(torch.softmax(logits.float(), -1)[:, 1].tolist())
+        for index, (_, spans) in zip(chunk, tagged, strict=True):
+            found[index] = [next(flat) for _ in spans]
+    return found

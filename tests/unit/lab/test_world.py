@@ -1,0 +1,103 @@
+"""The world of the tiny models: its problems, their derivations, and a checker that is never wrong."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+
+import pytest
+
+from lab.derivations import answer_of, at_least, derive, is_right, labels
+from lab.expressions import evaluate, operations, read, write
+from lab.problems import FEWEST_DERIVATIONS, LEVELS, MIXES, RECIPES, SETS, draw, problem_set, training_problems
+
+
+@pytest.mark.parametrize("text", ["(47*36)+5", "9-(2*(45+83))", "((1+2)*(3-4))-7", "12"])
+def test_what_is_read_is_written_again(text: str) -> None:
+    assert write(read(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "1+", "(1+2", "1+2)", "1 + 2", "1+2+3", "+", "2**3", "(1+2)(3+4)"])
+def test_what_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expression|operand|bracket"):
+        read(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("47*36", 692), ("5-9", 996), ("(999+1)*7", 0), ("999*999", 1)])
+def test_results_are_taken_modulo_1000(text: str, value: int) -> None:
+    assert evaluate(read(text)) == value
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_derivation_is_right_and_there_are_many(level: int) -> None:
+    rng = random.Random(level)
+    for _ in range(50):
+        problem = draw(level, rng)
+        fewest, most = RECIPES[level].operations
+        assert fewest <= operations(read(problem.text)) <= most
+        assert at_least(read(problem.text)) >= FEWEST_DERIVATIONS
+        found = {tuple(derive(problem.text, rng)) for _ in range(60)}
+        assert len(found) >= 3
+        assert all(is_right(problem.text, list(lines)) for lines in found)
+        assert {answer_of("\n".join(lines)) for lines in found} == {str(problem.answer)}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_changed_digit_is_wrong_from_that_step_on(level: int) -> None:
+    rng = random.Random(level)
+    for _ in range(100):
+        problem = draw(level, rng)
+        lines = derive(problem.text, rng)
+        index = rng.randrange(len(lines))
+        spot = rng.choice([i for i, c in enumerate(lines[index]) if c.isdigit()])
+        other = rng.choice([d for d in "123456789" if d != lines[index][spot]])
+        broken = [*lines]
+        broken[index] = lines[index][:spot] + other + lines[index][spot + 1 :]
+        assert labels(problem.text, broken) == [True] * index + [False] * (len(lines) - index)
+
+
+@pytest.mark.parametrize(
+    ("problem", "lines", "expected"),
+    [
+        ("(47*36)+5", ["47*36=47*30+47*6", "47*30=410", "47*6=282", "410+282=692", "692+5=697", "####697"], [True] * 6),
+        ("(47*36)+5", ["36*47=692", "5+692=697", "####697"], [True] * 3),
+        ("(9-4)+5", ["4-9=995", "995+5=0", "####0"], [False] * 3),  # a difference may not be turned round
+        ("(47*36)+5", ["36+5=41"], [False]),  # right arithmetic, not what the problem asks
+        ("(47*36)+5", ["47*36=691", "692+5=697", "####697"], [False] * 3),  # a wrong step is never made good
+        ("(47*36)+5", ["####697"], [True]),
+        ("(47*36)+5", ["47*36=0692"], [False]),
+        ("(47*36)+5", [""], [False]),
+        # The first line may mean either bracket: the second tells which.
+        ("((1+2)*7)+((1+2)*8)", ["1+2=3", "3*8=24", "1+2=3", "3*7=21", "21+24=45", "####45"], [True] * 6),
+    ],
+)
+def test_the_labels_of_a_solution(problem: str, lines: list[str], expected: list[bool]) -> None:
+    assert labels(problem, lines) == expected
+
+
+def test_a_solution_without_its_answer_is_not_right() -> None:
+    assert not is_right("(2*3)+4", ["2*3=6", "6+4=10"])
+    assert answer_of("2*3=6\n6+4=10") is None
+
+
+def test_no_problem_is_in_two_sets_or_in_training() -> None:
+    sets = {name: {problem.text for problem in problem_set(name, size=300)} for name in SETS}
+    training = {problem.text for problem in islice(training_problems("a seed"), 3000)}
+    everything = [*sets.values(), training]
+    assert all(len(found) == 300 for found in sets.values())
+    assert sum(map(len, everything)) == len(set().union(*everything))
+
+
+@pytest.mark.parametrize(("mix", "shares"), [("uniform", [0.2] * 5), ("settled-heavy", [0.4, 1 / 15, 1 / 15, 1 / 15, 0.4])])
+def test_the_mixes(mix: str, shares: list[float]) -> None:
+    problems = problem_set("development", mix, size=150)
+    assert mix in MIXES
+    assert [sum(p.level == level for p in problems) / 150 for level in LEVELS] == pytest.approx(shares, abs=0.01)
+
+
+def test_the_sets_are_the_same_everywhere() -> None:
+    assert [(problem.text, problem.answer, problem.level) for problem in problem_set("held-out", size=3)] == [
+        ("((5*5)-11)-(53+34)", 927, 1),
+        ("57-(53+((3*66)*7))", 618, 2),
+        ("95-(6*(48-91))", 353, 3),
+    ]
