@@ -22,7 +22,8 @@ SPLITS = {"*": 0.35, "+": 0.06, "-": 0.06}
 def splits(operation: Operation) -> dict[str, Node]:
     """The ways to take an operand apart by place value: text behind the equals sign -> the node it stands for."""
     operator, left, right = operation.operator, operation.left, operation.right
-    assert isinstance(left, int) and isinstance(right, int)
+    assert isinstance(left, int)
+    assert isinstance(right, int)
     found: dict[str, Node] = {}
     for high, low in _parts(right):
         if operator == "*":

@@ -29,7 +29,7 @@ TOKENS = 16384
 class Plan:
     """How much is trained and drawn."""
 
-    base_steps: int = 3000
+    base_steps: int = 2500
     large_steps: int = 2500
     revision_steps: int = 400
     revision_problems: int = 6000
@@ -61,10 +61,20 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
 
     def base(self) -> LlamaForCausalLM:
-        return self._stage("tiny-base", TINY, 1, lambda model: self._fit(model, examples("tiny"), self.plan.base_steps, 1e-2, "tiny-base"))
+        return self._stage(
+            "tiny-base",
+            TINY,
+            1,
+            lambda model: self._fit(model, examples("tiny"), self.plan.base_steps, 1.2e-2, "tiny-base"),
+        )
 
     def large(self) -> LlamaForCausalLM:
-        return self._stage("tiny-large", LARGE, 2, lambda model: self._fit(model, examples("tiny-large"), self.plan.large_steps, 6e-3, "tiny-large"))
+        return self._stage(
+            "tiny-large",
+            LARGE,
+            2,
+            lambda model: self._fit(model, examples("tiny-large"), self.plan.large_steps, 6e-3, "tiny-large"),
+        )
 
     def tiny(self) -> LlamaForCausalLM:
         def teach(model: LlamaForCausalLM) -> None:

@@ -79,8 +79,18 @@ def summary(samples: Sequence[Samples]) -> str:
     rows = table(samples)
     lines = [f"R^2 of pass@1 by prompt length: {explained_by_length(samples):.2f}"]
     for name, row in rows.items():
-        cells = ("greedy", "pass@1", "pass@64", "majority@64", "weighted@64", "best@64", "auc prm", "auc logprob", "derivations")
+        cells = (
+            "greedy",
+            "pass@1",
+            "pass@64",
+            "majority@64",
+            "weighted@64",
+            "best@64",
+            "auc prm",
+            "auc logprob",
+            "derivations",
+        )
         lines.append(f"{name:>4} " + " ".join(f"{cell} {row[cell].mean:.3f}" for cell in cells if cell in row))
-    for n in SIZES:
-        lines.append(f"N={n:<3} " + " ".join(f"{kind} {rows['all'][f'{kind}@{n}']}" for kind in ("pass", "majority", "weighted", "best")))
+    kinds = ("pass", "majority", "weighted", "best")
+    lines += [f"N={n:<3} " + " ".join(f"{kind} {rows['all'][f'{kind}@{n}']}" for kind in kinds) for n in SIZES]
     return "\n".join(lines)

@@ -29,7 +29,9 @@ def draw(
     for rows in of_length.values():
         for start in range(0, len(rows), ROWS):
             chunk = rows[start : start + ROWS]
-            for index, text in zip(chunk, _complete(model, [prompts[i] for i in chunk], temperature, longest), strict=True):
+            for index, text in zip(
+                chunk, _complete(model, [prompts[i] for i in chunk], temperature, longest), strict=True
+            ):
                 found[index].append(text)
     return found
 
@@ -42,7 +44,9 @@ def _complete(model: LlamaForCausalLM, prompts: list[list[int]], temperature: fl
     written: list[list[int]] = [[] for _ in prompts]
     for _ in range(longest):
         with torch.autocast(model.device.type, torch.bfloat16):
-            logits = model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+            logits = (
+                model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
+            )
         if temperature:
             chosen = torch.multinomial(torch.softmax(logits / temperature, -1), 1)[:, 0]
         else:

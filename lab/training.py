@@ -58,7 +58,9 @@ def next_token(prefix: list[int], rest: list[int]) -> Example:
     return tokens[:-1], [IGNORED] * (len(prefix) - 1) + rest
 
 
-def fit(model: LlamaForCausalLM, examples: Iterable[Example], *, steps: int, tokens: int, peak: float, name: str) -> float:
+def fit(
+    model: LlamaForCausalLM, examples: Iterable[Example], *, steps: int, tokens: int, peak: float, name: str
+) -> float:
     """Train for `steps` batches of about `tokens` tokens, the learning rate falling from `peak` by a cosine.
 
     Returns:
@@ -85,7 +87,9 @@ def fit(model: LlamaForCausalLM, examples: Iterable[Example], *, steps: int, tok
             optimizer.zero_grad()
         if step % 50 == 49:
             recent = sum(losses[-50:]) / 50
-            print(f"{name}: step {step + 1} of {steps}, loss {recent:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+            print(
+                f"{name}: step {step + 1} of {steps}, loss {recent:.4f}, {time.monotonic() - started:.0f} s", flush=True
+            )
     model.eval()
     last = losses[-max(1, steps // 20) :]
     return sum(last) / len(last)

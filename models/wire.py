@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from kombu.transport import TRANSPORT_ALIASES
+
 from models.errors import UserError
 
 SOLVE_TASK = "tts.solve"
@@ -39,6 +41,8 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         # The default interval sleeps a second after every empty poll.
         options = {"polling_interval": 0.01}
     elif scheme in ("redis", "rediss"):
+        # By its alias, so that logs and Flower go on calling it redis://.
+        TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "models.broker:Transport"
         options = {
             "visibility_timeout": 900,
             "unacked_restore_throttle": 1,

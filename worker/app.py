@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import Any
 
@@ -15,9 +14,6 @@ from models.wire import SOLVE_TASK, celery_settings, probe_queue, solve_queue
 from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
-
-SWITCH_SECONDS = 0.0005
-
 
 def make_app(broker_url: str, runtime: Runtime | None = None) -> Celery:
     """The app with its task bound to `runtime`; without one (Flower, inspection) the task is a name only."""
@@ -39,9 +35,6 @@ def serve(runtime: Runtime, broker_url: str, loglevel: str = "WARNING") -> int:
     def drain(**_: Any) -> None:
         runtime.drain()
 
-    # Celery's thread makes several short round trips to Redis a message; at the default of 5 ms it waits for the
-    # interpreter lock after each of them longer than for Redis.
-    sys.setswitchinterval(SWITCH_SECONDS)
     worker_shutting_down.connect(drain, weak=False)
     app = make_app(broker_url, runtime)
     worker = app.Worker(hostname=f"{runtime.model.name}@{runtime.worker_id}", loglevel=loglevel, **_consumer(runtime))

@@ -19,7 +19,7 @@ def test_what_is_read_is_written_again(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "1+", "(1+2", "1+2)", "1 + 2", "1+2+3", "+", "2**3", "(1+2)(3+4)"])
 def test_what_is_no_expression_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expression|operand|bracket"):
+    with pytest.raises(ValueError, match=r"expression|operand|bracket"):
         read(text)
 
 
@@ -88,7 +88,9 @@ def test_no_problem_is_in_two_sets_or_in_training() -> None:
     assert sum(map(len, everything)) == len(set().union(*everything))
 
 
-@pytest.mark.parametrize(("mix", "shares"), [("uniform", [0.2] * 5), ("settled-heavy", [0.4, 1 / 15, 1 / 15, 1 / 15, 0.4])])
+@pytest.mark.parametrize(
+    ("mix", "shares"), [("uniform", [0.2] * 5), ("settled-heavy", [0.4, 1 / 15, 1 / 15, 1 / 15, 0.4])]
+)
 def test_the_mixes(mix: str, shares: list[float]) -> None:
     problems = problem_set("development", mix, size=150)
     assert mix in MIXES

@@ -194,7 +194,11 @@ def test_a_preset_on_another_layout_is_refused() -> None:
         (MATH, {"problem": "?", "solution": "Clear."}, r"column 'solution' has no \boxed{...}"),
         (MATH, {"problem": "?", "solution": r"\boxed{1"}, r"column 'solution' has a \boxed{ whose braces never close"),
         (SVAMP, {"Body": "One."}, "column 'Question' is missing, but it is the prompt"),
-        ({"problem": "?"}, {"answer": "1"}, "none of the columns 'prompt', 'problem', 'question', 'input' is there for the prompt"),
+        (
+            {"problem": "?"},
+            {"answer": "1"},
+            "none of the columns 'prompt', 'problem', 'question', 'input' is there for the prompt",
+        ),
         (GSM8K, "just text", "is text, not an object with named fields"),
     ],
 )
