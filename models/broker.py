@@ -7,7 +7,7 @@ from typing import Any
 from kombu.transport import redis
 
 
-class Channel(redis.Channel):  # type: ignore[misc]
+class Channel(redis.Channel):
     """redis-py takes longer to construct a client than to run most commands: kept, a worker takes a quarter more
     queries a second. A client is safe to share: each command takes a connection of its own from the pool."""
 
@@ -15,12 +15,12 @@ class Channel(redis.Channel):  # type: ignore[misc]
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
-            return super()._create_client(asynchronous=True)
+            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]
         # A channel that lost its connection makes itself a new pool.
         if self._kept is None or self._kept.connection_pool is not self.pool:
-            self._kept = super()._create_client()
+            self._kept = super()._create_client()  # type: ignore[no-untyped-call]
         return self._kept
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     Channel = Channel

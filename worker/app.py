@@ -15,6 +15,7 @@ from worker.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+
 def make_app(broker_url: str, runtime: Runtime | None = None) -> Celery:
     """The app with its task bound to `runtime`; without one (Flower, inspection) the task is a name only."""
     app = Celery("tts-jobs", set_as_current=False)
