@@ -16,7 +16,7 @@ VLLM_READY := .venv-vllm/.ready
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench test-vllm test-wheel test-deploy test-browser lock clean
+.PHONY: help demo test lint format bench lab test-vllm test-wheel test-deploy test-browser lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 bench: $(VENV)/.ready  ## print the benchmarks, each as a ratio within one run
 	$(BIN)/python -m benchmarks
 
+lab: .venv-lab/.ready  ## train the tiny models from nothing into build/lab (hours on two cores; goes on where it was)
+	.venv-lab/bin/python -m lab train
+
 test-vllm: $(VLLM_READY)  ## the tests that need vLLM, on the CPU (the first time installs it, for minutes)
 	PYTHONPATH="$(CURDIR)" $(VLLM_BIN)/python -m pytest -m vllm $(PYTEST_ARGS) tests
 
@@ -59,7 +62,7 @@ lock: .venv-lock/.ready  ## pin the newest allowed versions in requirements/
 	  --extra postgres --extra parquet -c requirements/dev.lock pyproject.toml -o requirements/service.lock
 
 clean:  ## remove the environments and everything that was built
-	rm -rf .venv .venv-vllm .venv-lock .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-vllm .venv-lock .venv-lab .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 COMPILE := --quiet --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
@@ -82,6 +85,13 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 	@$(VLLM_BIN)/python $(PIP_INSTALL) --constraint requirements/vllm-constraints.txt torch
 	@$(VLLM_BIN)/python $(PIP_INSTALL) --no-deps --requirement requirements/vllm-constraints.txt
 	@$(VLLM_BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-lab/.ready: requirements/lab.txt
+	@echo "Installing torch and transformers into .venv-lab ..."
+	@$(PYTHON) -m venv --clear .venv-lab
+	@.venv-lab/bin/python $(PIP_INSTALL) $$(grep '^torch==' $<)
+	@.venv-lab/bin/python $(PIP_INSTALL) --requirement $<
 	@touch $@
 
 .venv-lock/.ready:

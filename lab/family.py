@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +97,7 @@ class Workshop:
     def _fit(self, model: LlamaForCausalLM, examples: Iterator[Example], steps: int, peak: float, name: str) -> None:
         fit(model, examples, steps=steps, tokens=TOKENS, peak=peak, name=name)
 
-    def _stage(self, name: str, shape: Shape, seed: int, teach) -> LlamaForCausalLM:
+    def _stage(self, name: str, shape: Shape, seed: int, teach: Callable[[LlamaForCausalLM], None]) -> LlamaForCausalLM:
         model, path = shape.new(seed).to(self.device), self.folder / f"{name}.pt"
         if path.exists():
             model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))

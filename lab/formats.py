@@ -117,9 +117,10 @@ def _gguf_name(key: str) -> str:
 
 
 def _gguf_values(key: str, tensor: torch.Tensor, heads: int) -> np.ndarray:
-    values = tensor.numpy()
+    values: np.ndarray = tensor.numpy()
     if key.endswith(("q_proj.weight", "k_proj.weight")):
         # llama.cpp rotates neighbouring pairs of rows, transformers the two halves of a head.
         rows, columns = values.shape
         values = values.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-    return values.astype(np.float32) if values.ndim == 1 else np.ascontiguousarray(values)
+    values = np.ascontiguousarray(values) if values.ndim > 1 else values.astype(np.float32)
+    return values

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from transformers import LlamaForCausalLM
 
 from lab import verifier
 from lab.derivations import answer_of, is_right
 from lab.problems import LEVELS, Problem
-from lab.replay import Figure, Samples, auc, best, explained_by_length, figure, passed, vote
+from lab.replay import Figure, Samples, auc, best, explained_by_length, figure, passed, vote, weighted_vote
 from lab.sampling import draw, mean_logprobs
 from lab.text import prompt
 
@@ -63,10 +64,10 @@ def _row(group: Sequence[Samples]) -> dict[str, Figure]:
         "derivations": lambda one: float(one.derivations) if one.derivations else None,
     }
     for n in SIZES:
-        columns[f"pass@{n}"] = lambda one, n=n: passed(one, n)
-        columns[f"majority@{n}"] = lambda one, n=n: vote(one, n)
-        columns[f"weighted@{n}"] = lambda one, n=n: vote(one, n, one.prm)
-        columns[f"best@{n}"] = lambda one, n=n: best(one, n)
+        columns[f"pass@{n}"] = partial(passed, n=n)
+        columns[f"majority@{n}"] = partial(vote, n=n)
+        columns[f"weighted@{n}"] = partial(weighted_vote, n=n)
+        columns[f"best@{n}"] = partial(best, n=n)
     found = {}
     for name, column in columns.items():
         values = [value for value in map(column, group) if value is not None]

