@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from models.statistics import best_of_k, pass_at_k
 
@@ -80,11 +79,11 @@ def weighted_vote(one: Samples, n: int) -> float:
 
 def auc(one: Samples, score: Callable[[Samples], list[float]]) -> float | None:
     """How often a right candidate of the problem outranks a wrong one; None where it has not both."""
-    good = sum(one.right)
-    if good in (0, len(one.right)):
+    scores, right = np.asarray(score(one)), np.asarray(one.right)
+    if right.all() or not right.any():
         return None
-    ranks = rankdata(score(one))
-    return float((ranks[np.asarray(one.right)].sum() - good * (good + 1) / 2) / (good * (len(one.right) - good)))
+    margins = scores[right][:, None] - scores[~right]
+    return float((margins > 0).mean() + (margins == 0).mean() / 2)
 
 
 def explained_by_length(samples: Sequence[Samples]) -> float:

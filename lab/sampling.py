@@ -15,12 +15,25 @@ from lab.training import IGNORED, next_token
 ROWS = 1024
 """Sequences drawn at once."""
 
+STILL_GOING = 0.9
+"""Below this share of unfinished rows the others are taken out: copying the cache for each would cost more."""
+
 
 @torch.inference_mode()
 def draw(
-    model: LlamaForCausalLM, prompts: Sequence[list[int]], *, n: int, temperature: float, seed: int, longest: int = 600
+    model: LlamaForCausalLM,
+    prompts: Sequence[list[int]],
+    *,
+    n: int,
+    temperature: float,
+    seed: int,
+    stop: int = END,
+    longest: int = 600,
 ) -> list[list[str]]:
-    """n completions for every prompt; temperature 0 is greedy. One that does not end within `longest` is cut."""
+    """n completions for every prompt; temperature 0 is greedy.
+
+    A completion ends with the model's end, with the token `stop` (which stays in its text), or after `longest` tokens.
+    """
     torch.manual_seed(seed)
     of_length: dict[int, list[int]] = defaultdict(list)
     for index, tokens in enumerate(prompts):
@@ -29,38 +42,38 @@ def draw(
     for rows in of_length.values():
         for start in range(0, len(rows), ROWS):
             chunk = rows[start : start + ROWS]
-            for index, text in zip(
-                chunk, _complete(model, [prompts[i] for i in chunk], temperature, longest), strict=True
-            ):
+            texts = _complete(model, [prompts[index] for index in chunk], temperature, stop, longest)
+            for index, text in zip(chunk, texts, strict=True):
                 found[index].append(text)
     return found
 
 
-def _complete(model: LlamaForCausalLM, prompts: list[list[int]], temperature: float, longest: int) -> list[str]:
-    """Completions of prompts of one length. Rows that have ended leave the batch."""
+def _complete(
+    model: LlamaForCausalLM, prompts: list[list[int]], temperature: float, stop: int, longest: int
+) -> list[str]:
+    """Completions of prompts of one length. Rows that have ended leave the batch from time to time."""
     cache = DynamicCache(config=model.config)
     read = torch.tensor(prompts, device=model.device)
-    going = torch.arange(len(prompts), device=model.device)
     written: list[list[int]] = [[] for _ in prompts]
+    rows = torch.arange(len(prompts), device=model.device)
+    going = torch.ones_like(rows, dtype=torch.bool)
     for _ in range(longest):
         with torch.autocast(model.device.type, torch.bfloat16):
-            logits = (
-                model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1].float()
-            )
+            logits = model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         if temperature:
-            chosen = torch.multinomial(torch.softmax(logits / temperature, -1), 1)[:, 0]
+            chosen = torch.multinomial(torch.softmax(logits.float() / temperature, -1), 1)[:, 0]
         else:
             chosen = logits.argmax(-1)
-        for row, token in zip(going.tolist(), chosen.tolist(), strict=True):
+        for row, token in zip(rows[going].tolist(), chosen[going].tolist(), strict=True):
             written[row].append(token)
-        alive = chosen != END
-        if not alive.any():
+        going &= (chosen != END) & (chosen != stop)
+        if not going.any():
             break
-        if alive.float().mean() < 0.9:
-            cache.batch_select_indices(alive.nonzero()[:, 0])
-            going, chosen = going[alive], chosen[alive]
+        if going.float().mean() < STILL_GOING:
+            cache.batch_select_indices(going.nonzero()[:, 0])
+            rows, chosen, going = rows[going], chosen[going], going[going]
         read = chosen[:, None]
-    return [decode(tokens[: tokens.index(END)] if END in tokens else tokens) for tokens in written]
+    return [decode(tokens) for tokens in written]
 
 
 @torch.inference_mode()

@@ -106,7 +106,7 @@ def _loss(model: LlamaForCausalLM, batch: list[Example]) -> float:
         logits = model.lm_head(hidden[kept])
     loss = cross_entropy(logits.float(), wanted[kept])
     loss.backward()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _batches(examples: Iterable[Example], tokens: int) -> Iterator[list[Example]]:

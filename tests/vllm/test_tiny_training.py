@@ -1,0 +1,140 @@
+"""What trains the tiny models: examples teach what they should, a model learns, samples and scores are its own."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+
+import pytest
+import torch
+
+from lab import revision, verifier
+from lab.beam import search
+from lab.family import examples
+from lab.problems import Problem
+from lab.replay import Samples, auc, best, passed, vote, weighted_vote
+from lab.sampling import draw, mean_logprobs
+from lab.text import END, RIGHT, STEP_TAG, WRONG, decode, encode, prompt
+from lab.training import IGNORED, Shape, fit, next_token
+
+pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
+
+PROBLEM = "(2*3)+(4-1)"
+SMALL = Shape(layers=1, width=32)
+
+
+def taught(example: tuple[list[int], list[int]]) -> list[tuple[str, str]]:
+    """What is to be written and behind which text."""
+    tokens, goals = example
+    return [(decode(tokens[: i + 1]), chr(goal)) for i, goal in enumerate(goals) if goal not in (IGNORED, END)]
+
+
+def test_a_solution_is_taught_but_not_its_prompt() -> None:
+    tokens, goals = next_token(prompt("1+2"), [*encode("1+2=3"), END])
+    assert decode(tokens) == "1+2\n1+2=3"
+    assert goals == [IGNORED] * 4 + [*encode("1+2=3"), END]
+
+
+def test_a_verifier_is_taught_every_label_and_only_right_steps() -> None:
+    lines = ["2*3=6", "4-1=2", "6+2=8"]
+    found = taught(verifier.labelled(PROBLEM, lines, [True, False, False]))
+    labels = [(behind.split("\n")[-1], goal) for behind, goal in found if behind.endswith(STEP_TAG)]
+    assert labels == [("2*3=6@", RIGHT), ("4-1=2@", WRONG), ("6+2=8@", WRONG)]
+    written = [(behind, goal) for behind, goal in found if not behind.endswith(STEP_TAG)]
+    assert "".join(goal for _, goal in written) == "2*3=6@"
+    assert written[0][0] == PROBLEM + "\n"
+
+
+def test_revisions_are_as_in_the_paper() -> None:
+    right, wrong = "2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=4\n6+4=10\n####10"
+    far = "4-1=300\n2*3=999\n999+300=1299\n####299"
+    made = revision.sort(PROBLEM, [right, wrong, wrong, far])
+    assert (made.right, set(made.wrong)) == ((right,), {wrong, far})
+    found = list(islice(revision.examples([made], "seed"), 400))
+    texts = [decode(tokens).split("\n~\n") for tokens, _ in found]
+    assert {len(text) - 1 for text in texts} == {0, 1, 2}
+    kept = [text for text in texts if len(text) > 1 and text[-2].endswith(right)]
+    assert 0.15 < len(kept) / len(texts) < 0.35
+    assert all(text[-2].endswith(wrong) for text in texts if len(text) > 1 and text not in kept)
+    assert all(text[-1].endswith(right) for text in texts)
+
+
+def test_a_model_learns_and_what_it_learns_depends_on_the_seed_alone() -> None:
+    losses = []
+    for _ in range(2):
+        model = SMALL.new(seed=3)
+        losses.append(fit(model, examples("a seed"), steps=60, tokens=1024, peak=1e-2, name="small"))
+    assert losses[0] < 3.0
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_samples_are_the_models_own() -> None:
+    model = SMALL.new(seed=3)
+    prompts = [prompt("1+2"), prompt("(1+2)*3"), prompt("3+4")]
+    (first, second), *_ = draw(model, prompts, n=2, temperature=0.0, seed=0, longest=12)
+    assert first == second
+    (one, other), *_ = draw(model, prompts, n=2, temperature=1.0, seed=0, longest=12)
+    assert one != other
+    read = torch.tensor([[*prompts[0], *encode(first)]])
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        known = torch.log_softmax(model(input_ids=read).logits[0].float(), -1)
+    goals = [*encode(first), END]
+    expected = [known[len(prompts[0]) - 1 + i, token].item() for i, token in enumerate(goals)]
+    (mean,) = mean_logprobs(model, [(prompts[0], first)])
+    assert mean == pytest.approx(sum(expected) / len(expected), abs=1e-2)
+
+
+def test_scores_do_not_depend_on_the_batch() -> None:
+    model = SMALL.new(seed=3)
+    candidates = [
+        (PROBLEM, ["2*3=6", "4-1=3"]),
+        (PROBLEM, ["4-1=3"]),
+        ("(12*34)+5", ["12*34=408", "408+5=413", "####413"]),
+    ]
+    together = verifier.scores(model, candidates)
+    alone = [verifier.scores(model, [candidate])[0] for candidate in candidates]
+    assert [len(steps) for steps in together] == [2, 1, 3]
+    assert [x for steps in together for x in steps] == pytest.approx([x for steps in alone for x in steps], abs=1e-2)
+
+
+def test_a_search_pays_for_what_it_discards() -> None:
+    model = SMALL.new(seed=3)
+    problems = [Problem("1+2", 3, 1), Problem(PROBLEM, 9, 1)]
+    found = search(model, model, problems, beams=4, width=2, seed=0)
+    assert all(one.scored > one.generated > 0 for one in found)
+
+
+def naive_vote(one: Samples, n: int, weights: list[float], rng: random.Random) -> float:
+    hits = 0
+    for _ in range(4000):
+        chosen = rng.sample(range(len(one.right)), n)
+        totals: dict[str, float] = {}
+        for index in chosen:
+            answer = one.answers[index]
+            if answer is not None:
+                totals[answer] = totals.get(answer, 0.0) + weights[index]
+        winner = max(totals, key=lambda answer: totals[answer]) if totals else None
+        hits += winner == "9"
+    return hits / 4000
+
+
+def test_replays_are_what_drawing_again_and_again_gives() -> None:
+    answers = ["9", "9", "8", "8", "8", None, "7", "9"]
+    one = Samples(
+        level=1,
+        length=5,
+        greedy=True,
+        answers=answers,
+        right=[answer == "9" for answer in answers],
+        prm=[0.9, 0.8, 0.2, 0.3, 0.1, 0.5, 0.6, 0.4],
+        logprob=[0.0] * 8,
+        derivations=0,
+    )
+    rng = random.Random(1)
+    for n in (1, 3, 8):
+        assert vote(one, n) == pytest.approx(naive_vote(one, n, [1.0] * 8, rng), abs=0.04)
+        assert weighted_vote(one, n) == pytest.approx(naive_vote(one, n, one.prm, rng), abs=0.04)
+    assert passed(one, 1) == best(one, 1) == 3 / 8
+    assert best(one, 8) == 1.0
+    assert auc(one, lambda s: s.prm) == pytest.approx(13 / 15)
+    assert auc(one, lambda s: s.logprob) == 0.5
