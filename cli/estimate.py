@@ -34,6 +34,8 @@ COLUMNS = [
 def estimate(job: dict[str, Any], as_json: bool) -> None:
     """What FILE would cost under these options: a likely figure and a worst case. Nothing is submitted or stored.
 
+    It takes every option of `submit`, so that the same line can be tried first; those that change no cost are ignored.
+
     The likely length of a completion is the mean of this model's earlier ones in the database, where there are any.
     FLOPs are canonical, as if each query ran alone; reuse of earlier candidates, which costs nothing, is not counted.
 

@@ -9,6 +9,7 @@ import click
 from cli import output
 from cli.job_options import job_options, reader_of, request_of, say_what_was_ignored
 from cli.loading import Loading
+from cli.status import read_status
 from models.database import open_database
 
 
@@ -33,6 +34,7 @@ def submit(job: dict[str, Any], as_json: bool) -> None:
             database, reader_of(job), request_of(job), skip_bad=job["skip_bad"], new=job["new"], progress=loading
         )
     say_what_was_ignored(job, submitted)
+    obstacles = read_status(database, str(submitted.job_id))["obstacles"]
     if as_json:
         output.print_json(
             {
@@ -40,9 +42,11 @@ def submit(job: dict[str, Any], as_json: bool) -> None:
                 "created": submitted.created,
                 "state": submitted.state,
                 "queries": submitted.query_count,
+                "obstacles": obstacles,
             }
         )
-    elif submitted.created:
+        return
+    if submitted.created:
         output.console.print(
             f"job {submitted.job_id}: {submitted.query_count:,} queries; follow it with `tts-jobs watch {submitted.job_id}`"
         )
@@ -50,3 +54,5 @@ def submit(job: dict[str, Any], as_json: bool) -> None:
         output.console.print(
             f"job {submitted.job_id} was submitted before and is {submitted.state}; --new makes another"
         )
+    for obstacle in obstacles:
+        output.notes.print(f"[yellow]{output.safe(obstacle)}[/yellow]", soft_wrap=True)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from cli import control
 from models import transitions
 from models.database import Database, upgrade
+from models.errors import UserError
 from models.transitions import JOB, QUERY
 from tests.builders import add_job, ring
 from tests.unit.cli.conftest import Desk
@@ -151,3 +153,41 @@ def test_a_worker_can_claim_while_a_person_changes_the_job(postgres_url: str) ->
         claims = transitions.claim(worker, "w1", [(query_id, 0, False) for query_id in rung], datetime.now(UTC), 60.0)
     assert len(claims) == 2
     database.close()
+
+
+def deadlock_then(times: int) -> Any:
+    """A command whose transaction PostgreSQL ends `times` times: two that wait for each other cannot be had on demand."""
+    tried = []
+
+    @control._again_after_a_deadlock
+    def command(job: str) -> None:
+        tried.append(job)
+        if len(tried) <= times:
+            raise OperationalError("UPDATE job", {}, Exception("deadlock detected"))
+
+    return command, tried
+
+
+def test_a_deadlock_is_tried_again() -> None:
+    command, tried = deadlock_then(3)
+    command("last")
+    assert tried == ["last"] * 4
+
+
+def test_a_deadlock_that_never_ends_is_told() -> None:
+    command, tried = deadlock_then(99)
+    with pytest.raises(UserError, match="too busy to change the job now; run the same command again"):
+        command("last")
+    assert len(tried) == control.MOST_DEADLOCKS
+
+
+def test_another_error_of_the_database_is_not_tried_again() -> None:
+    @control._again_after_a_deadlock
+    def command() -> None:
+        tried.append(1)
+        raise OperationalError("UPDATE job", {}, Exception("disk full"))
+
+    tried: list[int] = []
+    with pytest.raises(OperationalError):
+        command()
+    assert tried == [1]

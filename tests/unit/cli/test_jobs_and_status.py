@@ -155,3 +155,16 @@ def test_a_job_that_is_not_there_is_a_sentence(desk: Desk, command: str) -> None
     said = desk.tts(command, "nine")
     assert (said.code, said.stderr) == (2, "Error: no job 'nine'; `tts-jobs jobs` lists them\n")
     assert "there is no job yet" in desk.tts(command, "last").stderr
+
+
+def test_submitting_tells_at_once_what_is_missing(desk: Desk) -> None:
+    job_id = desk.submit(1)
+    said = desk.tts("submit", "problems.jsonl", "-g", "fast", "--new")
+    assert f"job {job_id + 1}: 1 queries" in said.stdout
+    assert "no scheduler is running: start one with `tts-jobs scheduler`" in said.stderr
+    assert "no worker serves generator fast" in said.stderr
+    told = desk.tts("submit", "problems.jsonl", "-g", "fast", "--new", "--json").json["obstacles"]
+    assert [obstacle.split(":")[0] for obstacle in told] == [
+        "no scheduler is running",
+        "no worker serves generator fast with this job's weights and settings",
+    ]
