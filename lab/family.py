@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from safetensors.torch import load_model, save_model
 from transformers import LlamaForCausalLM
 
 from lab import revision, verifier
@@ -98,12 +98,12 @@ class Workshop:
         fit(model, examples, steps=steps, tokens=TOKENS, peak=peak, name=name)
 
     def _stage(self, name: str, shape: Shape, seed: int, teach: Callable[[LlamaForCausalLM], None]) -> LlamaForCausalLM:
-        model, path = shape.new(seed).to(self.device), self.folder / f"{name}.pt"
+        model, path = shape.new(seed).to(self.device), self.folder / f"{name}.safetensors"
         if path.exists():
-            model.load_state_dict(torch.load(path, map_location=self.device, weights_only=True))
+            load_model(model, path, device=self.device)
         else:
             teach(model)
-            torch.save(model.state_dict(), path)
+            save_model(model, str(path))
         return model.eval()
 
     def _samples(self, name: str, model: LlamaForCausalLM, count: int, n: int) -> list[tuple[Problem, list[str]]]:
