@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -35,31 +34,38 @@ def draw(
     A completion ends with the model's end, with the token `stop` (which stays in its text), or after `longest` tokens.
     """
     torch.manual_seed(seed)
-    of_length: dict[int, list[int]] = defaultdict(list)
-    for index, tokens in enumerate(prompts):
-        of_length[len(tokens)] += [index] * n
+    rows = sorted((index for index in range(len(prompts)) for _ in range(n)), key=lambda index: len(prompts[index]))
     found: list[list[str]] = [[] for _ in prompts]
-    for rows in of_length.values():
-        for start in range(0, len(rows), ROWS):
-            chunk = rows[start : start + ROWS]
-            texts = _complete(model, [prompts[index] for index in chunk], temperature, stop, longest)
-            for index, text in zip(chunk, texts, strict=True):
-                found[index].append(text)
+    for start in range(0, len(rows), ROWS):
+        chunk = rows[start : start + ROWS]
+        texts = _complete(model, [prompts[index] for index in chunk], temperature, stop, longest)
+        for index, text in zip(chunk, texts, strict=True):
+            found[index].append(text)
     return found
 
 
 def _complete(
     model: LlamaForCausalLM, prompts: list[list[int]], temperature: float, stop: int, longest: int
 ) -> list[str]:
-    """Completions of prompts of one length. Rows that have ended leave the batch from time to time."""
+    """One completion for each prompt. Rows that have ended leave the batch from time to time."""
     cache = DynamicCache(config=model.config)
-    read = torch.tensor(prompts, device=model.device)
+    widest = max(map(len, prompts))
+    read = torch.tensor([[END] * (widest - len(tokens)) + tokens for tokens in prompts], device=model.device)
+    seen = torch.tensor([[0] * (widest - len(tokens)) + [1] * len(tokens) for tokens in prompts], device=model.device)
     written: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts), device=model.device)
     going = torch.ones_like(rows, dtype=torch.bool)
     for _ in range(longest):
+        places = (seen.cumsum(1) - 1).clamp(min=0)[:, -read.shape[1] :]
         with torch.autocast(model.device.type, torch.bfloat16):
-            logits = model(input_ids=read, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+            logits = model(
+                input_ids=read,
+                attention_mask=seen,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
         if temperature:
             chosen = torch.multinomial(torch.softmax(logits.float() / temperature, -1), 1)[:, 0]
         else:
@@ -71,8 +77,9 @@ def _complete(
             break
         if going.float().mean() < STILL_GOING:
             cache.batch_select_indices(going.nonzero()[:, 0])
-            rows, chosen, going = rows[going], chosen[going], going[going]
+            rows, chosen, seen, going = rows[going], chosen[going], seen[going], going[going]
         read = chosen[:, None]
+        seen = torch.cat([seen, torch.ones_like(read)], 1)
     return [decode(tokens) for tokens in written]
 
 

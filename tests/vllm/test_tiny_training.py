@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -21,6 +22,15 @@ pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
 PROBLEM = "(2*3)+(4-1)"
 SMALL = Shape(layers=1, width=32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Models as small as these only wait for each other's threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def taught(example: tuple[list[int], list[int]]) -> list[tuple[str, str]]:
@@ -73,6 +83,8 @@ def test_samples_are_the_models_own() -> None:
     prompts = [prompt("1+2"), prompt("(1+2)*3"), prompt("3+4")]
     (first, second), *_ = draw(model, prompts, n=2, temperature=0.0, seed=0, longest=12)
     assert first == second
+    alone = [draw(model, [tokens], n=1, temperature=0.0, seed=0, longest=12)[0][0] for tokens in prompts]
+    assert [texts[0] for texts in draw(model, prompts, n=1, temperature=0.0, seed=0, longest=12)] == alone
     (one, other), *_ = draw(model, prompts, n=2, temperature=1.0, seed=0, longest=12)
     assert one != other
     read = torch.tensor([[*prompts[0], *encode(first)]])
