@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -23,13 +24,23 @@ def greedy(model: LlamaForCausalLM, problems: Sequence[Problem]) -> list[bool]:
 
 
 def collect(
-    tiny: LlamaForCausalLM, prm: LlamaForCausalLM, problems: Sequence[Problem], n: int, seed: int = 5
+    tiny: LlamaForCausalLM,
+    prm: LlamaForCausalLM | None,
+    problems: Sequence[Problem],
+    *,
+    n: int,
+    temperature: float,
+    seed: int = 5,
 ) -> list[Samples]:
-    """n samples a problem at temperature 1, scored by the verifier and by the generator's own confidence."""
-    drawn = draw(tiny, [prompt(problem.text) for problem in problems], n=n, temperature=1.0, seed=seed)
+    """n samples a problem, scored by the verifier or, without one, by the generator's own confidence."""
+    drawn = draw(tiny, [prompt(problem.text) for problem in problems], n=n, temperature=temperature, seed=seed)
     flat = [(problem, text) for problem, texts in zip(problems, drawn, strict=True) for text in texts]
-    scored = verifier.scores(prm, [(problem.text, text.split("\n")) for problem, text in flat])
     logprobs = mean_logprobs(tiny, [(prompt(problem.text), text) for problem, text in flat])
+    if prm is None:
+        scores = [math.exp(logprob) for logprob in logprobs]
+    else:
+        steps = verifier.scores(prm, [(problem.text, text.split("\n")) for problem, text in flat])
+        scores = [of_each[-1] for of_each in steps]
     found = []
     for index, (problem, first) in enumerate(zip(problems, greedy(tiny, problems), strict=True)):
         span = slice(index * n, (index + 1) * n)
@@ -42,7 +53,7 @@ def collect(
                 greedy=first,
                 answers=[answer_of(text) for text in texts],
                 right=[answer_of(text) == str(problem.answer) for text in texts],
-                prm=[steps[-1] for steps in scored[span]],
+                score=scores[span],
                 logprob=logprobs[span],
                 derivations=len(set(valid[:8])) if len(valid) >= 8 else 0,
             )
@@ -59,7 +70,7 @@ def table(samples: Sequence[Samples]) -> dict[str, dict[str, Figure]]:
 def _row(group: Sequence[Samples]) -> dict[str, Figure]:
     columns: dict[str, Callable[[Samples], float | None]] = {
         "greedy": lambda one: float(one.greedy),
-        "auc prm": lambda one: auc(one, lambda s: s.prm),
+        "auc": lambda one: auc(one, lambda s: s.score),
         "auc logprob": lambda one: auc(one, lambda s: s.logprob),
         "derivations": lambda one: float(one.derivations) if one.derivations else None,
     }
@@ -77,21 +88,24 @@ def _row(group: Sequence[Samples]) -> dict[str, Figure]:
 
 
 def summary(samples: Sequence[Samples]) -> str:
+    """What a person reads: first the levels, then all of them together at every N."""
     rows = table(samples)
-    lines = [f"R^2 of pass@1 by prompt length: {explained_by_length(samples):.2f}"]
-    for name, row in rows.items():
-        cells = (
-            "greedy",
-            "pass@1",
-            "pass@64",
-            "majority@64",
-            "weighted@64",
-            "best@64",
-            "auc prm",
-            "auc logprob",
-            "derivations",
-        )
-        lines.append(f"{name:>4} " + " ".join(f"{cell} {row[cell].mean:.3f}" for cell in cells if cell in row))
+    cells = (
+        "greedy",
+        "pass@1",
+        "pass@64",
+        "majority@64",
+        "weighted@64",
+        "best@64",
+        "auc",
+        "auc logprob",
+        "derivations",
+    )
     kinds = ("pass", "majority", "weighted", "best")
-    lines += [f"N={n:<3} " + " ".join(f"{kind} {rows['all'][f'{kind}@{n}']}" for kind in kinds) for n in SIZES]
+    lines = [f"R^2 of pass@1 by prompt length: {explained_by_length(samples):.2f}"]
+    lines += [
+        f"{cell:>12}  " + "  ".join(f"{name} {row[cell]}" for name, row in rows.items() if cell in row)
+        for cell in cells
+    ]
+    lines += [f"N = {n:<3} " + "  ".join(f"{kind} {rows['all'][f'{kind}@{n}']}" for kind in kinds) for n in SIZES]
     return "\n".join(lines)

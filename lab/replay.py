@@ -15,14 +15,16 @@ BOOTSTRAPS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The candidates of one problem. `answers[i]` is None where none was written; scores lie in [0, 1]."""
+    """The candidates of one problem: `answers[i]` is None where none was written, `score[i]` is the verifier's in [0, 1],
+    `logprob[i]` the generator's own mean over its tokens, in nats; `derivations` differ among the first eight right
+    ones (0: fewer are right)."""
 
     level: int
     length: int
     greedy: bool
     answers: list[str | None]
     right: list[bool]
-    prm: list[float]
+    score: list[float]
     logprob: list[float]
     derivations: int
 
@@ -51,7 +53,7 @@ def passed(one: Samples, n: int) -> float:
 
 
 def best(one: Samples, n: int) -> float:
-    return best_of_k(one.prm, [float(right) for right in one.right], n)
+    return best_of_k(one.score, [float(right) for right in one.right], n)
 
 
 def vote(one: Samples, n: int, weights: Sequence[float] | None = None) -> float:
@@ -74,7 +76,7 @@ def vote(one: Samples, n: int, weights: Sequence[float] | None = None) -> float:
 
 def weighted_vote(one: Samples, n: int) -> float:
     """The same with every sample's verifier score as its weight."""
-    return vote(one, n, one.prm)
+    return vote(one, n, one.score)
 
 
 def auc(one: Samples, score: Callable[[Samples], list[float]]) -> float | None:

@@ -138,15 +138,15 @@ def test_replays_are_what_drawing_again_and_again_gives() -> None:
         greedy=True,
         answers=answers,
         right=[answer == "9" for answer in answers],
-        prm=[0.9, 0.8, 0.2, 0.3, 0.1, 0.5, 0.6, 0.4],
+        score=[0.9, 0.8, 0.2, 0.3, 0.1, 0.5, 0.6, 0.4],
         logprob=[0.0] * 8,
         derivations=0,
     )
     rng = random.Random(1)
     for n in (1, 3, 8):
         assert vote(one, n) == pytest.approx(naive_vote(one, n, [1.0] * 8, rng), abs=0.04)
-        assert weighted_vote(one, n) == pytest.approx(naive_vote(one, n, one.prm, rng), abs=0.04)
+        assert weighted_vote(one, n) == pytest.approx(naive_vote(one, n, one.score, rng), abs=0.04)
     assert passed(one, 1) == best(one, 1) == 3 / 8
     assert best(one, 8) == 1.0
-    assert auc(one, lambda s: s.prm) == pytest.approx(13 / 15)
+    assert auc(one, lambda s: s.score) == pytest.approx(13 / 15)
     assert auc(one, lambda s: s.logprob) == 0.5
