@@ -62,8 +62,12 @@ def search(
             pool[i] += [beam for beam in row if beam.ended]
         for (i, text, line), steps in zip(grown, scores, strict=True):
             pool[i].append(Beam(text, steps[-1], not line.endswith("\n") or line.startswith(ANSWER)))
+            # Behind a step the generator wrote a newline or its end; the verifier read a tag as well.
+            step_text = line.rstrip("\n")
             costs[i] = replace(
-                costs[i], generated=costs[i].generated + len(line) + 1, scored=costs[i].scored + len(line) + 2
+                costs[i],
+                generated=costs[i].generated + len(step_text) + 1,
+                scored=costs[i].scored + len(step_text) + 2,
             )
         kept = [sorted(pool[i], key=lambda beam: -beam.score)[: beams // width] for i in range(len(problems))]
     return [replace(cost, answer=_vote(row)) for cost, row in zip(costs, kept, strict=True)]

@@ -78,8 +78,9 @@ class Workshop:
 
     def tiny(self) -> LlamaForCausalLM:
         def teach(model: LlamaForCausalLM) -> None:
-            model.load_state_dict(self.base().state_dict())
-            drawn = self._samples("revision", self.base(), self.plan.revision_problems, n=8)
+            base = self.base()
+            model.load_state_dict(base.state_dict())
+            drawn = self._samples("revision", base, self.plan.revision_problems, n=8)
             pool = [revision.sort(problem.text, texts) for problem, texts in drawn]
             mixed = _alternate(examples("tiny again"), revision.examples(pool, "revision"))
             self._fit(model, mixed, self.plan.revision_steps, 3e-3, "tiny")

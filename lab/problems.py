@@ -51,7 +51,7 @@ class Problem:
     level: int
 
 
-def draw(level: int, rng: random.Random) -> Problem:
+def draw_problem(level: int, rng: random.Random) -> Problem:
     """A problem with at least six valid derivations."""
     recipe = RECIPES[level]
     while True:
@@ -90,7 +90,7 @@ def problem_set(name: str, mix: str = "uniform", size: int | None = None) -> lis
     levels = [level for level, share in zip(LEVELS, MIXES[mix], strict=True) for _ in range(share)]
     found: dict[str, Problem] = {}
     while len(found) < (size or SETS[name]):
-        problem = draw(levels[len(found) % len(levels)], rng)
+        problem = draw_problem(levels[len(found) % len(levels)], rng)
         if _home(problem.text) == name:
             found.setdefault(problem.text, problem)
     return list(found.values())
@@ -100,12 +100,12 @@ def training_problems(seed: str) -> Iterator[Problem]:
     """Problems without end, levels mixed evenly, none of them in any set."""
     rng = random.Random(seed)
     while True:
-        problem = draw(rng.choice(LEVELS), rng)
+        problem = draw_problem(rng.choice(LEVELS), rng)
         if _home(problem.text) == "training":
             yield problem
 
 
 def _home(text: str) -> str:
-    """Which set a problem belongs to, by its digest alone: a tenth each, and training has the rest."""
+    """Which set a problem belongs to, by its digest alone: about a tenth each, and training has the rest."""
     names = dict(enumerate(SETS))
     return names.get(hashlib.sha256(text.encode()).digest()[0] % 10, "training")

@@ -88,8 +88,8 @@ def mean_logprobs(model: LlamaForCausalLM, pairs: Sequence[tuple[list[int], str]
     """For each (prompt, completion) the mean log-probability of the completion's tokens, in nats."""
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
     found = [0.0] * len(pairs)
-    for start in range(0, len(order), 256):
-        chunk = order[start : start + 256]
+    for start in range(0, len(order), ROWS):
+        chunk = order[start : start + ROWS]
         rows = [next_token(pairs[i][0], [*encode(pairs[i][1]), END]) for i in chunk]
         longest = max(len(tokens) for tokens, _ in rows)
         read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in rows], device=model.device)

@@ -8,8 +8,8 @@ from kombu.transport import redis
 
 
 class Channel(redis.Channel):
-    """redis-py takes longer to construct a client than to run most commands: kept, a worker takes a quarter more
-    queries a second. A client is safe to share: each command takes a connection of its own from the pool."""
+    """redis-py takes longer to construct a client than to run most commands (`docs/performance.md` has the gain).
+    A client is safe to share: each command takes a connection of its own from the pool."""
 
     _kept: Any = None
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES
-
 from models.errors import UserError
 
 SOLVE_TASK = "tts.solve"
@@ -32,6 +30,8 @@ def probe_queue(lane: str) -> str:
 def celery_settings(broker_url: str) -> dict[str, Any]:
     """The Celery configuration of every process (reasons: `docs/architecture.md`, section Messages).
 
+    For a Redis broker it also registers our transport with kombu, for this process.
+
     Raises:
         UserError: the broker's scheme is not one we can keep promises on.
     """
@@ -41,6 +41,9 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         # The default interval sleeps a second after every empty poll.
         options = {"polling_interval": 0.01}
     elif scheme in ("redis", "rediss"):
+        # Not at the top: commands that only name a lane start without kombu.
+        from kombu.transport import TRANSPORT_ALIASES
+
         # By its alias, so that logs and Flower go on calling it redis://.
         TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "models.broker:Transport"
         options = {

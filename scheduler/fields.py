@@ -158,10 +158,9 @@ class Columns:
         columns = self.names["prompt"]
         if self.joined:
             return " ".join(_prompt_text(record, column).strip() for column in columns)
-        there = [column for column in columns if record.get(column) is not None]
-        if not there and not any(column in record for column in columns) and len(columns) > 1:
+        if len(columns) > 1 and not any(column in record for column in columns):
             raise ValueError(f"none of the columns {', '.join(map(repr, columns))} is there for the prompt")
-        return _prompt_text(record, there[0] if there else columns[0])
+        return _prompt_text(record, next((column for column in columns if record.get(column) is not None), columns[0]))
 
     def _answer(self, record: Record) -> str | None:
         column, text = self._cell(record, "answer")

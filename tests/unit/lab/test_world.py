@@ -9,7 +9,7 @@ import pytest
 
 from lab.derivations import answer_of, at_least, derive, is_right, labels
 from lab.expressions import evaluate, operations, read, write
-from lab.problems import FEWEST_DERIVATIONS, LEVELS, MIXES, RECIPES, SETS, draw, problem_set, training_problems
+from lab.problems import FEWEST_DERIVATIONS, LEVELS, MIXES, RECIPES, SETS, draw_problem, problem_set, training_problems
 
 
 @pytest.mark.parametrize("text", ["(47*36)+5", "9-(2*(45+83))", "((1+2)*(3-4))-7", "12"])
@@ -32,7 +32,7 @@ def test_results_are_taken_modulo_1000(text: str, value: int) -> None:
 def test_every_derivation_is_right_and_there_are_many(level: int) -> None:
     rng = random.Random(level)
     for _ in range(50):
-        problem = draw(level, rng)
+        problem = draw_problem(level, rng)
         fewest, most = RECIPES[level].operations
         assert fewest <= operations(read(problem.text)) <= most
         assert at_least(read(problem.text)) >= FEWEST_DERIVATIONS
@@ -46,7 +46,7 @@ def test_every_derivation_is_right_and_there_are_many(level: int) -> None:
 def test_a_changed_digit_is_wrong_from_that_step_on(level: int) -> None:
     rng = random.Random(level)
     for _ in range(100):
-        problem = draw(level, rng)
+        problem = draw_problem(level, rng)
         lines = derive(problem.text, rng)
         index = rng.randrange(len(lines))
         spot = rng.choice([i for i, c in enumerate(lines[index]) if c.isdigit()])
