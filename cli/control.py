@@ -14,9 +14,10 @@ from sqlalchemy.exc import OperationalError
 from cli import output
 from models import reports, transitions
 from models.budgets import parse_budget
-from models.catalogue import recorded_costs
+from models.catalogue import job_costs
 from models.database import open_database
 from models.errors import UserError
+from models.specification import JobSpecification
 from models.transitions import JOB
 
 NO_CAP = "none"
@@ -211,8 +212,7 @@ def _cap(connection: Connection, row: Row[Any], written: str) -> dict[str, Any]:
             )
         spent = 0.0 if unit is None else reports.spent_in(connection, row.id, unit)
     if amount is not None and unit is not None:
-        specification = row.specification
-        costs = recorded_costs(connection, specification["generator"], specification["generator_identity"])
+        costs = job_costs(connection, JobSpecification(**row.specification))
         costs.amount(unit, 1, 1, first=True)  # a unit that cannot be computed must be a sentence now
         if amount <= spent:
             raise UserError(

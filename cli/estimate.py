@@ -47,9 +47,9 @@ def estimate(job: dict[str, Any], as_json: bool) -> None:
     from scheduler.submission import specify
 
     request = request_of(job)
-    specification, model = specify(request)
+    specification, models = specify(request)
     made = estimation.estimate(
-        _usable(reader_of(job), job["skip_bad"]), specification, model.costs, _experience(specification)
+        _usable(reader_of(job), job["skip_bad"]), specification, models.costs, _experience(specification)
     )
     if not made.queries:
         raise UserError(f"{job['source']}: no usable row; correct the file")

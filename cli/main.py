@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 COMMANDS = {
+    "demo": ("cli.demo", "see test-time scaling on this machine, in two minutes"),
     "run": ("cli.run", "answer a dataset here and now, without any server"),
     "submit": ("cli.submit", "queue a dataset for the workers"),
     "estimate": ("cli.estimate", "what a job would cost, before it runs"),

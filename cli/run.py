@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import sys
-import threading
 from typing import Any
 
 import click
 
 from cli import output
+from cli.embedded import embedded
 from cli.job_options import job_options, reader_of, request_of, say_what_was_ignored
 from cli.loading import Loading
 from cli.progress import JobView
@@ -18,9 +16,6 @@ from cli.report import show_report
 from models import transitions
 from models.database import Database, open_database
 from models.errors import UserError
-from models.settings import settings
-
-EMBEDDED_BROKER = "memory://localhost/"
 
 
 @click.command()
@@ -70,37 +65,8 @@ def _reopen(database: Database, job_id: int, state: str) -> None:
 
 
 def _work(database: Database, generator: str, job_id: int, quiet: bool) -> None:
-    from models.catalogue import find_generator
-    from scheduler.service import Scheduler
-    from strategies.protocols import TransientError
-    from worker.app import EmbeddedWorker
-    from worker.runtime import Runtime
-
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    scheduler = Scheduler(database, EMBEDDED_BROKER, settings().sweep_seconds, settings().lease_seconds)
-    if not scheduler.try_to_lead():
-        raise UserError(
-            f"{database.label}: another scheduler is at work on this database; wait for it or use `tts-jobs submit`"
-        )
-    scheduler.bury_local_workers()
-    stopping = threading.Event()
-    try:
-        with output.notes.status("starting the engine ..."):
-            runtime = Runtime(database, find_generator(generator), settings())
-    except TransientError as error:
-        raise UserError(f"{error} Start it, then run the same command again.") from None
-    # From here on an interrupt drains; before, while the engine loads, it ends the process at once.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    worker = EmbeddedWorker(runtime, EMBEDDED_BROKER)
-    loop = threading.Thread(target=scheduler.run, name="tts-scheduler")
-    loop.start()
-    try:
+    with embedded(database, generator) as stopping:
         JobView(database, job_id).follow(lambda seen: stopping.is_set() or seen["state"] != "open", quiet=quiet)
-    finally:
-        scheduler.stop()
-        loop.join()
-        worker.stop()
     if stopping.is_set():
         output.notes.print("interrupted; run the same command to go on")
         sys.exit(130)

@@ -1,15 +1,19 @@
-"""`python -m lab train`, then `python -m lab measure`: the tiny models from nothing, and what they can do."""
+"""`python -m lab train`, then `ship` and `card`: the tiny models from nothing, and what they can do."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
 
-from lab.family import Plan, Workshop
-from lab.measure import collect, summary
+from lab import card
+from lab.family import USED_AT, Plan, Workshop
+from lab.measure import measure, summary
 from lab.problems import MIXES, SETS, problem_set
+
+FAMILY = ("tiny", "tiny-large", "tiny-prm")
 
 
 def main() -> None:
@@ -18,25 +22,43 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="make what is not there yet")
-    train.add_argument("models", nargs="*", default=["tiny", "tiny-large", "tiny-prm"])
-    measure = commands.add_parser("measure", help="accuracy by level, votes and best-of-N, with 95 %% intervals")
-    measure.add_argument("--generator", default="tiny")
-    measure.add_argument("--verifier", choices=["mean_logprob", "tiny-prm"], default="tiny-prm")
-    measure.add_argument("--set", choices=SETS, default="development")
-    measure.add_argument("--mix", choices=MIXES, default="uniform")
-    measure.add_argument("--problems", type=int, default=400)
-    measure.add_argument("--samples", type=int, default=128)
-    measure.add_argument("--temperature", type=float, default=1.0)
+    train.add_argument("models", nargs="*", default=FAMILY)
+    commands.add_parser("ship", help=f"write the trained models to {card.WEIGHTS}, in both formats")
+    writing = commands.add_parser("card", help="measure what is shipped on held-out problems and write its model card")
+    measuring = commands.add_parser("measure", help="accuracy by level, votes and best-of-N, with 95 %% intervals")
+    measuring.add_argument("--generator", default="tiny")
+    measuring.add_argument("--verifier", choices=["mean_logprob", "tiny-prm"], default="tiny-prm")
+    drawing = commands.add_parser("problems", help="print a problem set as JSONL")
+    for command in (measuring, drawing):
+        command.add_argument("--set", choices=SETS, default="development")
+        command.add_argument("--mix", choices=MIXES, default="uniform")
+    for command in (measuring, writing):
+        command.add_argument("--samples", type=int, default=128)
+        command.add_argument("--temperature", type=float, default=USED_AT)
+    for command in (measuring, writing, drawing):
+        command.add_argument("--problems", type=int, default=2000 if command is drawing else 400)
     given = parser.parse_args()
+
     shop = Workshop(given.folder, Plan(), given.device)
     make = {"tiny-base": shop.base, "tiny": shop.tiny, "tiny-large": shop.large, "tiny-prm": shop.prm}
     if given.command == "train":
         for name in given.models:
             make[name]()
-        return
-    prm = make["tiny-prm"]() if given.verifier == "tiny-prm" else None
-    problems = problem_set(given.set, given.mix)[: given.problems]
-    print(summary(collect(make[given.generator](), prm, problems, n=given.samples, temperature=given.temperature)))
+    elif given.command == "ship":
+        card.ship({name: make[name]() for name in FAMILY})
+    elif given.command == "card":
+        problems = problem_set("held-out")[: given.problems]
+        family = {name: card.shipped(name).to(given.device) for name in FAMILY}
+        card.write(family, problems, samples=given.samples, temperature=given.temperature)
+    elif given.command == "problems":
+        for number, problem in enumerate(problem_set(given.set, given.mix)[: given.problems]):
+            row = {"id": f"{given.set}-{given.mix}-{number}", "prompt": problem.text}
+            print(json.dumps({**row, "answer": str(problem.answer), "level": problem.level}))
+    else:
+        prm = make["tiny-prm"]() if given.verifier == "tiny-prm" else None
+        problems = problem_set(given.set, given.mix)[: given.problems]
+        made = measure(make[given.generator](), prm, problems, n=given.samples, temperature=given.temperature)
+        print(summary(made.samples))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from transformers import LlamaForCausalLM
 
-from lab import verifier
+from lab import costs, verifier
 from lab.derivations import ANSWER, answer_of
 from lab.problems import Problem
 from lab.sampling import draw
@@ -28,20 +28,28 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search answered for one problem, and the tokens it generated and had scored, discarded beams included."""
+    """What a search answered for one problem, and the FLOPs it took, the verifier's and discarded beams' included."""
 
     answer: str | None
-    generated: int
-    scored: int
+    flops: float
 
 
 def search(
-    tiny: LlamaForCausalLM, prm: LlamaForCausalLM, problems: Sequence[Problem], *, beams: int, width: int, seed: int
+    tiny: LlamaForCausalLM,
+    prm: LlamaForCausalLM,
+    problems: Sequence[Problem],
+    *,
+    beams: int,
+    width: int,
+    temperature: float,
+    seed: int,
 ) -> list[Found]:
     """`beams` candidates a round of which the best `beams / width` each go on in `width` ways; the final beams vote,
     each with its score."""
     kept: list[list[Beam]] = [[Beam("", 0.0, False)] for _ in problems]
-    costs = [Found(None, 0, 0)] * len(problems)
+    shape, judge = costs.architecture(tiny), costs.architecture(prm)
+    prompts = [len(problem.text) + 2 for problem in problems]
+    spent = [costs.reading(shape, length) + costs.reading(judge, length) for length in prompts]
     for step in range(MOST_STEPS):
         fan = beams if step == 0 else width
         open_ = [(i, beam) for i, row in enumerate(kept) for beam in row if not beam.ended]
@@ -51,7 +59,7 @@ def search(
             tiny,
             [prompt(problems[i].text) + encode(beam.text) for i, beam in open_],
             n=fan,
-            temperature=1.0,
+            temperature=temperature,
             seed=seed + step,
             stop=ord("\n"),
         )
@@ -62,15 +70,13 @@ def search(
             pool[i] += [beam for beam in row if beam.ended]
         for (i, text, line), steps in zip(grown, scores, strict=True):
             pool[i].append(Beam(text, steps[-1], not line.endswith("\n") or line.startswith(ANSWER)))
-            # Behind a step the generator wrote a newline or its end; the verifier read a tag as well.
-            step_text = line.rstrip("\n")
-            costs[i] = replace(
-                costs[i],
-                generated=costs[i].generated + len(step_text) + 1,
-                scored=costs[i].scored + len(step_text) + 2,
-            )
+            before = prompts[i] + len(text) - len(line)
+            # Behind a step the generator wrote a newline or its end; the verifier read a tag behind every step as well.
+            length = len(line.rstrip("\n")) + 1
+            spent[i] += costs.writing(shape, length, before)
+            spent[i] += costs.reading(judge, length + 1, before + len(steps) - 1, scored=1)
         kept = [sorted(pool[i], key=lambda beam: -beam.score)[: beams // width] for i in range(len(problems))]
-    return [replace(cost, answer=_vote(row)) for cost, row in zip(costs, kept, strict=True)]
+    return [Found(_vote(row), flops) for row, flops in zip(kept, spent, strict=True)]
 
 
 def _vote(row: Sequence[Beam]) -> str | None:

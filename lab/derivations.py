@@ -15,7 +15,7 @@ from lab.expressions import Node, Operation, evaluate, operations, put, read, re
 
 ANSWER = "####"
 
-SPLITS = {"*": 0.35, "+": 0.06, "-": 0.06}
+SPLITS = {"*": 0.2, "+": 0.06, "-": 0.06}
 """Share of the operations that a training derivation splits rather than computes at once, where both can be done."""
 
 

@@ -24,6 +24,14 @@ LARGE = Shape(layers=6, width=256)
 TOKENS = 16384
 """Tokens a training step."""
 
+TEMPERATURE = 0.8
+"""Of the samples that revisions and the verifier are taught on: a little above the one the family is used at, so that
+they have seen more kinds of mistakes."""
+
+
+USED_AT = 0.6
+"""The temperature the family is measured and used at (`models/prompts/tiny.j2`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -32,10 +40,10 @@ class Plan:
     base_steps: int = 2500
     large_steps: int = 2500
     revision_steps: int = 400
-    revision_problems: int = 6000
-    verifier_base_steps: int = 2000
+    revision_problems: int = 3000
+    verifier_base_steps: int = 1500
     verifier_steps: int = 1500
-    verifier_problems: int = 20000
+    verifier_problems: int = 8000
 
 
 def examples(seed: str) -> Iterator[Example]:
@@ -108,11 +116,11 @@ class Workshop:
         return model.eval()
 
     def _samples(self, name: str, model: LlamaForCausalLM, count: int, n: int) -> list[tuple[Problem, list[str]]]:
-        """n solutions at temperature 1 for each of `count` training problems."""
+        """n solutions for each of `count` training problems."""
         path = self.folder / f"{name}-samples.jsonl"
         problems = list(itertools.islice(training_problems(name), count))
         if not path.exists():
-            texts = draw(model, [prompt(problem.text) for problem in problems], n=n, temperature=1.0, seed=4)
+            texts = draw(model, [prompt(problem.text) for problem in problems], n=n, temperature=TEMPERATURE, seed=4)
             path.write_text("".join(json.dumps(row) + "\n" for row in texts))
         return list(zip(problems, map(json.loads, path.read_text().splitlines()), strict=True))
 

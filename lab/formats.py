@@ -42,6 +42,7 @@ def save(model: LlamaForCausalLM, name: str, folder: Path) -> None:
     half.save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
     _write_gguf(half, name, folder / "model.gguf")
+    (folder / "model.safetensors").chmod(0o644)  # the library lets only its owner read it
 
 
 def _vocabulary() -> dict[str, int]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from transformers import LlamaForCausalLM
 
 from lab import verifier
-from lab.derivations import answer_of, is_right
+from lab.derivations import answer_of, is_right, labels
 from lab.problems import LEVELS, Problem
-from lab.replay import Figure, Samples, auc, best, explained_by_length, figure, passed, vote, weighted_vote
+from lab.replay import Figure, Samples, auc, best, explained_by_length, figure, passed, separation, vote, weighted_vote
 from lab.sampling import draw, mean_logprobs
 from lab.text import prompt
 
@@ -23,7 +24,15 @@ def greedy(model: LlamaForCausalLM, problems: Sequence[Problem]) -> list[bool]:
     return [answer_of(text) == str(problem.answer) for (text,), problem in zip(texts, problems, strict=True)]
 
 
-def collect(
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """For every problem what was drawn and what became of it."""
+
+    texts: list[list[str]]
+    samples: list[Samples]
+
+
+def measure(
     tiny: LlamaForCausalLM,
     prm: LlamaForCausalLM | None,
     problems: Sequence[Problem],
@@ -31,7 +40,7 @@ def collect(
     n: int,
     temperature: float,
     seed: int = 5,
-) -> list[Samples]:
+) -> Measured:
     """n samples a problem, scored by the verifier or, without one, by the generator's own confidence."""
     drawn = draw(tiny, [prompt(problem.text) for problem in problems], n=n, temperature=temperature, seed=seed)
     flat = [(problem, text) for problem, texts in zip(problems, drawn, strict=True) for text in texts]
@@ -58,7 +67,38 @@ def collect(
                 derivations=len(set(valid[:8])) if len(valid) >= 8 else 0,
             )
         )
-    return found
+    return Measured(drawn, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How well the verifier tells right from wrong, problems thrown together."""
+
+    pooled_auc: float
+    step_auc: float
+    first_error_f1: float
+
+
+def judge(prm: LlamaForCausalLM, problems: Sequence[Problem], texts: Sequence[Sequence[str]], each: int = 8) -> Judged:
+    """Step scores against the exact checker's labels, on the first `each` candidates of every problem.
+
+    A step scored below one half is called wrong; F1 is the harmonic mean of how often the first wrong step is found
+    and how often a right candidate is called right throughout.
+    """
+    flat = [(one.text, text.split("\n")) for one, drawn in zip(problems, texts, strict=True) for text in drawn[:each]]
+    scored = verifier.scores(prm, flat)
+    known = [labels(problem, lines) for problem, lines in flat]
+    found: dict[bool, list[bool]] = {True: [], False: []}
+    for steps, right in zip(scored, known, strict=True):
+        called = next((index for index, score in enumerate(steps) if score < 0.5), None)
+        wrong = right.index(False) if False in right else None
+        found[wrong is None].append(called == wrong)
+    shares = [sum(hits) / max(len(hits), 1) for hits in found.values()]
+    return Judged(
+        pooled_auc=separation([steps[-1] for steps in scored], [right[-1] for right in known]),
+        step_auc=separation([s for steps in scored for s in steps], [r for right in known for r in right]),
+        first_error_f1=2 * shares[0] * shares[1] / max(sum(shares), 1e-9),
+    )
 
 
 def table(samples: Sequence[Samples]) -> dict[str, dict[str, Figure]]:

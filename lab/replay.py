@@ -81,11 +81,18 @@ def weighted_vote(one: Samples, n: int) -> float:
 
 def auc(one: Samples, score: Callable[[Samples], list[float]]) -> float | None:
     """How often a right candidate of the problem outranks a wrong one; None where it has not both."""
-    scores, right = np.asarray(score(one)), np.asarray(one.right)
-    if right.all() or not right.any():
+    if all(one.right) or not any(one.right):
         return None
-    margins = scores[right][:, None] - scores[~right]
-    return float((margins > 0).mean() + (margins == 0).mean() / 2)
+    return separation(score(one), one.right)
+
+
+def separation(scores: Sequence[float], right: Sequence[bool]) -> float:
+    """The area under the ROC curve, by ranks; ties count half."""
+    truth = np.asarray(right)
+    _, places, counts = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
+    ranks = (counts.cumsum() - (counts - 1) / 2)[places]
+    hits = int(truth.sum())
+    return float((ranks[truth].sum() - hits * (hits + 1) / 2) / (hits * (len(truth) - hits)))
 
 
 def explained_by_length(samples: Sequence[Samples]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import DynamicCache, LlamaForCausalLM
+from transformers.cache_utils import DynamicLayer
 
 from lab.text import END, decode, encode
 from lab.training import IGNORED, next_token
@@ -16,6 +17,40 @@ ROWS = 1024
 
 STILL_GOING = 0.9
 """Below this share of unfinished rows the others are taken out: copying the cache for each would cost more."""
+
+ROOM = 64
+"""Tokens that a cache grows by."""
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values with room for the next tokens: the library's own are copied as a whole at every token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: torch.Tensor
+        self.values: torch.Tensor
+        self._rooms: list[torch.Tensor] = []
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        key_states = key_states.to(value_states.dtype)  # rotation leaves them in single precision
+        used, more = self.get_seq_length(), key_states.shape[-2]
+        if not self._rooms or used + more > self._rooms[0].shape[-2]:
+            rows, heads, _, width = key_states.shape
+            self._rooms = [new.new_empty(rows, heads, used + more + ROOM, width) for new in (key_states, value_states)]
+            for room, old in zip(self._rooms, (self.keys, self.values), strict=True):
+                room[:, :, :used] = old if used else 0
+        for room, new in zip(self._rooms, (key_states, value_states), strict=True):
+            room[:, :, used : used + more] = new
+        self.keys, self.values = (room[:, :, : used + more] for room in self._rooms)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)
+        self._rooms = []
 
 
 @torch.inference_mode()
@@ -49,6 +84,7 @@ def _complete(
 ) -> list[str]:
     """One completion for each prompt. Rows that have ended leave the batch from time to time."""
     cache = DynamicCache(config=model.config)
+    cache.layers = [_RoomyLayer() for _ in cache.layers]
     widest = max(map(len, prompts))
     read = torch.tensor([[END] * (widest - len(tokens)) + tokens for tokens in prompts], device=model.device)
     seen = torch.tensor([[0] * (widest - len(tokens)) + [1] * len(tokens) for tokens in prompts], device=model.device)

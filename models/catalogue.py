@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,11 +20,14 @@ from models.costs import CostModel
 from models.errors import UserError
 from models.heartbeats import product_version
 from models.settings import ModelEntry, Price, settings
+from models.specification import JobSpecification
 from models.transitions import table
 from models.wire import lane_of
 
 MODEL = table(tables.ModelSpecification)
 DEFAULT_GENERATOR = "smollm2"
+MODEL_FREE_VERIFIERS = {"mean_logprob": False, "exact": True}
+"""Verifiers that need no model of their own -> whether it is an oracle, which reads the reference answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,27 @@ class Model:
 def generator_entries() -> dict[str, ModelEntry]:
     """The generators that have a name: the built-in ones, overridden by those of tts-jobs.toml."""
     return {**hub.builtin_entries(), **settings().generators}
+
+
+def verifier_entries() -> dict[str, ModelEntry]:
+    """The verifiers that are models: the built-in ones; a table of the same name in tts-jobs.toml takes precedence."""
+    built_in = hub.builtin_verifiers()
+    return {**built_in, **{name: entry for name, entry in settings().verifiers.items() if name in built_in}}
+
+
+def find_verifier(name: str) -> Model | None:
+    """The model behind a verifier, None for one that needs none.
+
+    Raises:
+        UserError: no verifier of that name, or its weights are not here.
+    """
+    if name in MODEL_FREE_VERIFIERS:
+        return None
+    entries = verifier_entries()
+    if name not in entries:
+        known = ", ".join([*MODEL_FREE_VERIFIERS, *sorted(entries)])
+        raise UserError(f"--verifier: unknown verifier {name!r}; choose one of {known}")
+    return _resolve(name, entries[name])
 
 
 def find_generator(text: str) -> Model:
@@ -120,14 +144,14 @@ def _queue_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text.removesuffix(".gguf")).strip("-")
 
 
-def record_model(connection: Connection, model: Model, now: datetime) -> None:
-    """Record the generator as it is used now; the same name with other weights is another row."""
+def record_model(connection: Connection, model: Model, now: datetime, *, kind: str = "generator") -> None:
+    """Record a generator or verifier as it is used now; the same name with other weights is another row."""
     upsert = (sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert)(MODEL)
     price = model.entry.price.model_dump(exclude_none=True)
     connection.execute(
         upsert.values(
             name=model.name,
-            kind="generator",
+            kind=kind,
             engine=model.entry.engine,
             identity=model.identity,
             architecture=model.architecture.to_dict() if model.architecture else None,
@@ -141,11 +165,19 @@ def record_model(connection: Connection, model: Model, now: datetime) -> None:
     )
 
 
-def recorded_costs(connection: Connection, name: str, identity: str) -> CostModel:
-    """The costs of a generator as it was recorded: the scheduler's machine need not have its weights."""
+def job_costs(connection: Connection, specification: JobSpecification) -> CostModel:
+    """The costs of a job's models as they were recorded: the scheduler's machine need not have their weights."""
+    costs = _recorded(connection, "generator", specification.generator, specification.generator_identity)
+    if specification.verifier is None or specification.verifier in MODEL_FREE_VERIFIERS:
+        return costs
+    identity = specification.verifier_identity or ""
+    return replace(costs, verifier=_recorded(connection, "verifier", specification.verifier, identity))
+
+
+def _recorded(connection: Connection, kind: str, name: str, identity: str) -> CostModel:
     row = connection.execute(
         select(MODEL.c.architecture, MODEL.c.price).where(
-            MODEL.c.name == name, MODEL.c.kind == "generator", MODEL.c.identity == identity
+            MODEL.c.name == name, MODEL.c.kind == kind, MODEL.c.identity == identity
         )
     ).one()
     price = dict(row.price)

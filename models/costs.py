@@ -19,13 +19,15 @@ class CostModel:
     """Everything a model's cost is computed from.
 
     `flops_per_second` is the sustained speed that turns FLOPs into GPU-seconds where only a price per GPU-hour is
-    known and a bound is needed before anything has run.
+    known and a bound is needed before anything has run. `verifier`: the model that will read every completion of
+    this one, which a budget has to hold as well.
     """
 
     model: str
     architecture: Architecture | None
     price: Price
     flops_per_second: float | None = None
+    verifier: CostModel | None = None
 
     def canonical_flops(self, prompt: int, generated: int, *, first: bool) -> float | None:
         """FLOPs of one completion as if its query ran alone: its decoding, plus the prompt's prefill if it is the first."""
@@ -35,13 +37,27 @@ class CostModel:
         return decode + (flops.prefill_flops(self.architecture, prompt) if first else 0.0)
 
     def amount(self, unit: str, prompt: int, generated: int, *, first: bool) -> float:
-        """What one completion takes from a budget in `unit` (samples, tokens, flops or usd).
+        """What one completion takes from a budget in `unit` (samples, tokens, flops or usd), its scoring included.
 
         Raises:
             UserError: the unit cannot be computed for this model; the message says what is missing.
         """
         if unit == "samples":
             return 1.0
+        scoring = self.scoring(unit, most_scored(prompt, generated)) if generated else 0.0
+        return scoring + self._generating(unit, prompt, generated, first=first)
+
+    def scoring(self, unit: str, tokens: int) -> float:
+        """What a budget in `unit` has to hold for the verifier to read `tokens` tokens; 0 where it is no model.
+
+        Raises:
+            UserError: as `amount`.
+        """
+        if self.verifier is None or unit == "samples":
+            return 0.0
+        return self.verifier._generating(unit, tokens, 1, first=True)
+
+    def _generating(self, unit: str, prompt: int, generated: int, *, first: bool) -> float:
         if unit == "tokens":
             return float(generated + (prompt if first else 0))
         computed = self.canonical_flops(prompt, generated, first=first)
@@ -95,3 +111,8 @@ class CostModel:
             fits = calls * self.amount(unit, 0, middle, first=False) <= amount
             low, high = (middle, high) if fits else (low, middle)
         return calls * min(low + 1, max_tokens)
+
+
+def most_scored(prompt: int, generated: int) -> int:
+    """The most tokens a verifier reads for a completion: a tag behind every step, and no step is without a token."""
+    return prompt + 2 * generated + 2

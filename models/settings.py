@@ -34,6 +34,7 @@ class ModelEntry(BaseModel):
     """One `[generators.NAME]` or `[verifiers.NAME]` table.
 
     `engine_args` go to the engine as they are. `max_sequences` is how many sequences the engine runs at once.
+    `template` is the prompt template of jobs that name none.
     `flops_per_second`: sustained speed, needed only to bound a dollar budget under a per-hour price.
     """
 
@@ -46,6 +47,7 @@ class ModelEntry(BaseModel):
     max_sequences: int | None = Field(default=None, ge=1)
     context_length: int | None = Field(default=None, ge=1, description="tokens; the model's own by default")
     reasoning_effort: str | None = None
+    template: str | None = None
     architecture: str | None = Field(
         default=None, description="config.json, directory or GGUF that FLOPs are computed from"
     )

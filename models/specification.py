@@ -56,7 +56,8 @@ class JobSpecification(BaseModel):
 
 def template_to_dict(template: Template) -> dict[str, Any]:
     fields = asdict(template)
-    del fields["path"]
+    # The temperature is in the job's sampling.
+    del fields["path"], fields["temperature"]
     return fields
 
 

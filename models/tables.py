@@ -235,7 +235,7 @@ class Candidate(SQLModel, table=True):
     correct: bool | None = None
     finish_reason: str
     score: float | None = None
-    step_scores: list[float] | None = Field(default=None, sa_type=Json)
+    step_scores: list[float | None] | None = Field(default=None, sa_type=Json)
     step_logprobs: list[float] | None = Field(default=None, sa_type=Json)
     prompt_tokens: int = 0
     cached_tokens: int | None = None

@@ -40,8 +40,8 @@ class Template:
     `user` is Jinja text over `problem`, `subject` and `level`; `examples` are chat turns (role, content) that come
     before it. `step_separator` is a literal string: one of white space ends the step before it, any other begins
     the step after it where it stands at the start of a line. `stop` strings end a completion. With
-    `last_number_fallback` an answer that is announced nowhere is the last number of the text. `max_tokens` is the
-    default length of a completion, in tokens.
+    `last_number_fallback` an answer that is announced nowhere is the last number of the text. `max_tokens` and, where
+    given, `temperature` are the defaults of a job's sampling.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Template:
     answer: AnswerKind = "math"
     last_number_fallback: bool = False
     max_tokens: int = 1024
+    temperature: float | None = None
     path: Path | None = field(default=None, compare=False)
 
     @property
@@ -171,6 +172,7 @@ class _FrontMatter(BaseModel):
     answer: AnswerKind = "math"
     last_number_fallback: bool = False
     max_tokens: int = Field(default=1024, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
     examples: list[_Example] = []
 
 
@@ -187,6 +189,7 @@ def _parse(path: Path, source: str, digest: str | None) -> Template:
         answer=header.answer,
         last_number_fallback=header.last_number_fallback,
         max_tokens=header.max_tokens,
+        temperature=header.temperature,
         path=path if digest else None,
     )
     template.messages("1 + 1")  # what fails for every problem fails here, not in the middle of a job

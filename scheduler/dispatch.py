@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select
 
 from models import tables
-from models.catalogue import recorded_costs
+from models.catalogue import job_costs
 from models.costs import CostModel
 from models.database import Database
 from models.errors import UserError
@@ -143,7 +143,7 @@ def _load(connection: Connection, job_id: int) -> OpenJob:
         planner=Planner.of(specification),
         specification=specification,
         template=template_from_dict(specification.template),
-        costs=recorded_costs(connection, specification.generator, specification.generator_identity),
+        costs=job_costs(connection, specification),
     )
 
 

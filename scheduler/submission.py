@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from models.budgets import format_budget
-from models.catalogue import Model, find_generator, record_model
+from models.catalogue import MODEL_FREE_VERIFIERS, Model, find_generator, find_verifier, record_model
+from models.costs import CostModel
 from models.database import Database
 from models.errors import UserError
 from models.heartbeats import product_version
@@ -24,21 +25,23 @@ from strategies import registry
 from strategies.protocols import Sampling
 from strategies.seeds import seed_for
 
-VERIFIERS = {"mean_logprob": False, "exact": True}
-"""Verifier -> whether it is an oracle, which reads the reference answers."""
+DEFAULT_TEMPLATE = "math-boxed"
 DEFAULT_VERIFIER = "mean_logprob"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A job as the command line asks for it; `sampling` holds the fields that differ from the defaults."""
+    """A job as the command line asks for it; `sampling` holds the fields that differ from the defaults.
+
+    Without a `template` the generator's own is taken, where it has one.
+    """
 
     generator: str
     strategy: str
     parameters: Mapping[str, Any]
     budget: tuple[float, str]
     verifier: str | None = None
-    template: str = "math-boxed"
+    template: str | None = None
     sampling: Mapping[str, Any] | None = None
     seed: int = 0
     name: str | None = None
@@ -58,7 +61,19 @@ class Submitted:
     query_count: int
 
 
-def specify(request: Request) -> tuple[JobSpecification, Model]:
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a job; `verifier` is None for one that needs no model."""
+
+    generator: Model
+    verifier: Model | None
+
+    @property
+    def costs(self) -> CostModel:
+        return replace(self.generator.costs, verifier=self.verifier.costs if self.verifier else None)
+
+
+def specify(request: Request) -> tuple[JobSpecification, Models]:
     """Check a request and write it out in full.
 
     Raises:
@@ -70,20 +85,23 @@ def specify(request: Request) -> tuple[JobSpecification, Model]:
     except ValueError as error:
         raise UserError(f"--strategy: {error}") from None
     verifier = request.verifier
-    if verifier is not None and verifier not in VERIFIERS:
-        raise UserError(f"--verifier: unknown verifier {verifier!r}; choose one of {', '.join(VERIFIERS)}")
+    scorer = find_verifier(verifier) if verifier is not None else None
     if entry.needs_verifier:
         verifier = verifier or DEFAULT_VERIFIER
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
-    template = load_template(request.template)
-    sampling = replace(Sampling(max_tokens=template.max_tokens), **(request.sampling or {}))
     model = find_generator(request.generator)
+    template = load_template(request.template or model.entry.template or DEFAULT_TEMPLATE)
+    defaults = Sampling(max_tokens=template.max_tokens)
+    if template.temperature is not None:
+        defaults = replace(defaults, temperature=template.temperature)
+    sampling = replace(defaults, **(request.sampling or {}))
+    models = Models(model, scorer)
     specification = JobSpecification(
         generator=model.name,
         generator_identity=model.identity,
         verifier=verifier,
-        verifier_identity=verifier,
+        verifier_identity=scorer.identity if scorer else verifier,
         strategy=entry.name,
         parameters=strategy.model_dump(mode="json"),
         budget_amount=1.0 if entry.name == "greedy" and request.budget[1] == "samples" else request.budget[0],
@@ -94,8 +112,8 @@ def specify(request: Request) -> tuple[JobSpecification, Model]:
     )
     for budget in filter(None, (request.budget, request.job_budget)):
         # Computable at all for this model? A wrong unit must be a sentence now, not a failed query later.
-        model.costs.amount(budget[1], 1, 1, first=True)
-    return specification, model
+        models.costs.amount(budget[1], 1, 1, first=True)
+    return specification, models
 
 
 def submit(
@@ -106,12 +124,14 @@ def submit(
     Raises:
         UserError: as `specify` and `scheduler.intake.load_dataset`.
     """
-    specification, model = specify(request)
+    specification, models = specify(request)
     dataset_id, content_hash = load_dataset(database, reader, skip_bad=skip_bad, progress=progress)
     fingerprint = specification.fingerprint(content_hash)
     with database.transaction() as connection:
         now = database.clock.now(connection)
-        record_model(connection, model, now)
+        record_model(connection, models.generator, now)
+        if models.verifier is not None:
+            record_model(connection, models.verifier, now, kind="verifier")
         earlier = connection.execute(
             select(JOB.c.id, JOB.c.state, JOB.c.replicate, JOB.c.query_count)
             .where(JOB.c.fingerprint == fingerprint)
@@ -166,7 +186,7 @@ def _create(
             budget=format_budget(specification.budget_amount, specification.budget_unit),  # type: ignore[arg-type]
             verifier=specification.verifier,
             strategy=specification.strategy,
-            oracle=VERIFIERS.get(specification.verifier or "", False),
+            oracle=MODEL_FREE_VERIFIERS.get(specification.verifier or "", False),
             sampling_key=specification.sampling_key,
             specification=specification.model_dump(mode="json"),
             versions={"tts-jobs": product_version()},

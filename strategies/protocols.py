@@ -136,6 +136,42 @@ class Generator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class NextTokens:
+    """What a model expects next: `logprobs[i]` is the natural log-probability of the i-th token asked for (-inf where
+    the engine names likelier ones only), `usage` the one forward pass."""
+
+    logprobs: tuple[float, ...]
+    usage: TokenUsage
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A language model that is read from rather than sampled: the ground of verifiers that answer with a label token.
+
+    `context_length` is in tokens.
+    """
+
+    name: str
+    context_length: int
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The ids of a plain text, with what the model's tokenizer puts before one."""
+        ...
+
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+        """How likely each token of `wanted` is behind `tokens`; what an earlier call shares with it is not read again.
+
+        Raises:
+            QueryError: the tokens do not fit the model's context.
+            TransientError: the engine could not answer now.
+            EngineDied: the engine will never answer again.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a candidate, as a verifier reads it; `mean_logprob` is over the step's own tokens (nats)."""
 
@@ -154,11 +190,13 @@ class ProblemView:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One score in [0, 1] per step (probability that every step so far is right) and what they cost."""
+    """One score in [0, 1] per step asked for (probability that every step so far is right) and the passes they cost.
+
+    Without `passes` nothing was computed by a model.
+    """
 
     steps: tuple[float, ...]
-    prompt_tokens: int = 0
-    cached_tokens: int | None = 0
+    passes: tuple[TokenUsage, ...] = ()
 
 
 class Verifier(Protocol):
@@ -167,7 +205,9 @@ class Verifier(Protocol):
     name: str
     oracle: bool
 
-    async def score(self, problem: ProblemView, steps: Sequence[Step]) -> Scores: ...
+    async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
+        """The scores of steps[first:]; the steps before them are read and not scored."""
+        ...
 
 
 class Answers(Protocol):
@@ -186,8 +226,9 @@ class Answers(Protocol):
 class Candidate:
     """One complete or partial solution: a node of the query's tree, addressed by `path` ("3", "3.0", ...).
 
-    `score` is the verifier's aggregated score, `step_scores` one per step, `step_logprobs` the generator's own mean
-    token log-probability of each step (nats), `gpu_seconds` its share of the engine's time. `answer_class` numbers the
+    `score` is the verifier's aggregated score, `step_scores` one per step (None where it was not asked for),
+    `step_logprobs` the generator's own mean token log-probability of each step (nats), `gpu_seconds` its share of the
+    engine's time. `answer_class` numbers the
     equivalence class of `answer` inside the query, -1 where no answer could be read. `kept` is False for a
     discarded branch. `reused_from` is the row id of the candidate of another attempt or job it was copied from.
     """
@@ -201,7 +242,7 @@ class Candidate:
     answer: str | None = None
     answer_class: int = -1
     score: float | None = None
-    step_scores: tuple[float, ...] | None = None
+    step_scores: tuple[float | None, ...] | None = None
     gpu_seconds: float = 0.0
     kept: bool = True
     reused_from: int | None = None
@@ -239,8 +280,8 @@ class MeteredGenerator(Protocol):
 class MeteredVerifier(Protocol):
     """The verifier as a strategy sees it: splits a candidate into steps, scores them, records the cost."""
 
-    async def score(self, candidate: Candidate) -> tuple[float, ...]:
-        """One score per step; also stored in `candidate.step_scores`."""
+    async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
+        """One score per step, or the last step's alone; also stored in `candidate.step_scores`."""
         ...
 
 

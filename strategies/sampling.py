@@ -57,7 +57,7 @@ async def score_all(task: Task, candidates: list[Candidate], how: Aggregation) -
     assert verifier is not None, "the strategy needs a verifier"
 
     async def one(candidate: Candidate) -> None:
-        candidate.score = aggregate(await verifier.score(candidate), how)
+        candidate.score = aggregate(await verifier.score(candidate, last_only=how == "last"), how)
 
     async with asyncio.TaskGroup() as group:
         for candidate in candidates:

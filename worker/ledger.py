@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models import flops
-from models.costs import CostModel
+from models.costs import CostModel, most_scored
 from models.prices import dollars
 from strategies.protocols import TokenUsage
 
@@ -62,6 +63,7 @@ class Ledger:
         self.prompt_tokens: int | None = None
         self._rows: dict[tuple[str, str, str, bool], UsageRow] = {}
         self._carried: list[TokenUsage] = []
+        self._unscored: dict[str, int] = {}
 
     def completion(self, usage: TokenUsage, gpu_seconds: float, *, reused: bool = False) -> None:
         """Book one finished completion."""
@@ -117,27 +119,75 @@ class Ledger:
             dollars=dollars(self.costs.price, prompt=prompt_tokens, cached=None, generated=0, gpu_seconds=gpu_seconds),
         )
 
-    def scoring(self, verifier: str, prompt_tokens: int, cached_tokens: int | None) -> None:
-        """Book one scoring call; a verifier that computes nothing costs nothing and has no row."""
-        if prompt_tokens:
-            row = UsageRow(
-                phase="score", model=verifier, calls=1, scored_tokens=prompt_tokens, cached_tokens=cached_tokens
+    def to_be_scored(self, path: str, usage: TokenUsage) -> None:
+        """Hold back what scoring the candidate at `path` may take, until it is booked."""
+        if self.costs.verifier is not None:
+            self._unscored[path] = most_scored(usage.prompt_tokens, usage.generated_tokens)
+
+    def scoring(self, path: str, passes: Sequence[TokenUsage], gpu_seconds: float) -> None:
+        """Book the scoring of one candidate; a verifier that computes nothing costs nothing and has no row.
+
+        Canonically it is one pass over the longest of the prefixes, its scored positions' logits included.
+        """
+        self._unscored.pop(path, None)
+        costs = self.costs.verifier
+        if not passes or costs is None:
+            return
+        architecture, longest = costs.architecture, max(one.prompt_tokens for one in passes)
+        cached = [one.cached_tokens for one in passes]
+        known = None if None in cached else sum(count or 0 for count in cached)
+        actual = None
+        if architecture is not None and known is not None:
+            actual = sum(flops.forward_flops(architecture, one.prompt_tokens - (one.cached_tokens or 0), one.cached_tokens or 0, 1) for one in passes)  # fmt: skip
+        prompt = sum(one.prompt_tokens for one in passes)
+        self._book(
+            UsageRow(
+                phase="score",
+                model=costs.model,
+                calls=len(passes),
+                prompt_tokens=prompt,
+                cached_tokens=known,
+                scored_tokens=longest,
+                flops=actual,
+                flops_canonical=flops.forward_flops(architecture, longest, 0, len(passes)) if architecture else None,
+                flops_2nd=flops.flops_2nd(architecture, longest) if architecture else None,
+                gpu_seconds=gpu_seconds,
+                dollars=dollars(costs.price, prompt=prompt, cached=known, generated=0, gpu_seconds=gpu_seconds),
             )
-            row.flops = row.flops_canonical = row.flops_2nd = None
-            self._book(row)
+        )
+
+    def scoring_aborted(self, gpu_seconds: float) -> None:
+        """Book a scoring that was given up or failed: its tokens are unknown, its time is not."""
+        costs = self.costs.verifier
+        if costs is not None:
+            self._book(
+                UsageRow(
+                    phase="score",
+                    model=costs.model,
+                    disposition="wasted",
+                    at_least=True,
+                    calls=1,
+                    cached_tokens=None,
+                    flops=None,
+                    gpu_seconds=gpu_seconds,
+                    dollars=dollars(costs.price, prompt=0, cached=None, generated=0, gpu_seconds=gpu_seconds),
+                )
+            )
 
     def price_of(self, usage: TokenUsage, gpu_seconds: float, unit: str) -> float:
         """What booking this completion would add to `spent(unit)`."""
         trial = Ledger(self.costs, self.prompt_charged)
         trial.completion(usage, gpu_seconds)
+        trial.to_be_scored("", usage)
         return trial.spent(unit)
 
     def spent(self, unit: str) -> float:
-        """What counts against a budget in `unit` so far, reused work at its original cost."""
+        """What counts against a budget in `unit` so far, reused work at its original cost, scoring to come included."""
+        writing = replace(self.costs, verifier=None)
         carried = sum(
-            self.costs.amount(unit, usage.prompt_tokens, usage.generated_tokens, first=index == 0)
+            writing.amount(unit, usage.prompt_tokens, usage.generated_tokens, first=index == 0)
             for index, usage in enumerate(self._carried)
-        )
+        ) + sum(self.costs.scoring(unit, tokens) for tokens in self._unscored.values())
         rows = self._rows.values()
         if unit == "samples":
             return carried + sum(row.calls for row in rows if row.phase == "generate")

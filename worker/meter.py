@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
+from models.costs import CostModel
 from models.templates import BYTES_PER_MESSAGE, BYTES_PER_PROMPT, Template
 from strategies.protocols import (
     Budget,
@@ -21,6 +22,7 @@ from strategies.protocols import (
     ProgressSink,
     QueryError,
     Sampling,
+    Scores,
     Step,
     Verifier,
 )
@@ -86,6 +88,7 @@ class Meter:
             completion, gpu_seconds = await self._generate(path, sampling, max_tokens)
             # Booked before the reservation is given back, or another call could spend the same budget twice.
             self._ledger.completion(completion.usage, gpu_seconds)
+            self._ledger.to_be_scored(path, completion.usage)
         cut_short = completion.finish_reason == "length" and max_tokens < sampling.max_tokens
         candidate = Candidate(
             path=path,
@@ -187,29 +190,51 @@ class Meter:
 
 
 class ScoringMeter:
-    """The verifier recorded in the query's ledger; it sees a candidate as the template's steps."""
+    """The verifier recorded in the query's ledger; it sees a candidate as the template's steps.
 
-    def __init__(self, verifier: Verifier, ledger: Ledger, problem: ProblemView, template: Template) -> None:
+    A verifier that is a model shares `clock`, the device's, with the generator.
+    """
+
+    def __init__(
+        self, verifier: Verifier, ledger: Ledger, problem: ProblemView, template: Template, clock: BusyClock
+    ) -> None:
         self._verifier = verifier
         self._ledger = ledger
         self._problem = problem
         self._template = template
+        self._clock = clock
 
-    async def score(self, candidate: Candidate) -> tuple[float, ...]:
-        """One score per step (see `strategies.protocols.MeteredVerifier`).
+    async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
+        """One score per step, or the last's alone (see `strategies.protocols.MeteredVerifier`).
 
         Raises:
-            ValueError: the verifier returned something else than one score in [0, 1] per step.
+            ValueError: the verifier returned something else than one score in [0, 1] per step asked for.
         """
         texts = self._template.split_steps(candidate.text)
         logprobs = candidate.step_logprobs or (None,) * len(texts)
         steps = [Step(text, logprob) for text, logprob in zip(texts, logprobs, strict=True)]
-        scores = await self._verifier.score(self._problem, steps)
-        self._ledger.scoring(self._verifier.name, scores.prompt_tokens, scores.cached_tokens)
-        if len(scores.steps) != len(steps) or not all(0.0 <= score <= 1.0 for score in scores.steps):
-            raise ValueError(f"{self._verifier.name} returned {scores.steps} for {len(steps)} steps")
-        candidate.step_scores = scores.steps
+        costs = self._ledger.costs.verifier
+        if costs is None:
+            first, scores = 0, await self._verifier.score(self._problem, steps)
+        else:
+            first = len(steps) - 1 if last_only else 0
+            scores = await self._timed(costs, candidate, steps, first)
+        if len(scores.steps) != len(steps) - first or not all(0.0 <= score <= 1.0 for score in scores.steps):
+            raise ValueError(f"{self._verifier.name} returned {scores.steps} for {len(steps) - first} steps")
+        candidate.step_scores = (None,) * first + scores.steps
         return scores.steps
+
+    async def _timed(self, costs: CostModel, candidate: Candidate, steps: Sequence[Step], first: int) -> Scores:
+        share = self._clock.start(costs.canonical_flops(candidate.usage.prompt_tokens, 2, first=False) or 1.0)
+        scores = None
+        try:
+            scores = await self._verifier.score(self._problem, steps, first=first)
+        finally:
+            gpu_seconds = self._clock.stop(share)
+            if scores is None:
+                self._ledger.scoring_aborted(gpu_seconds)
+        self._ledger.scoring(candidate.path, scores.passes, gpu_seconds)
+        return scores
 
 
 def most_tokens(messages: Sequence[Message]) -> int:

@@ -23,6 +23,7 @@ from worker.gate import Gate
 from worker.grading import GradingPool
 from worker.meter import SharedEngine
 from worker.solver import Attempt, EndState
+from worker.verifiers import Verifiers
 from worker.work import Work
 from worker.writer import Bell, Writer
 
@@ -50,6 +51,7 @@ class Runtime:
         self._draining = threading.Event()
         self._gate = Gate()
         self._pool = GradingPool()
+        self._verifiers = Verifiers()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tts-loop", daemon=True)
         self._thread.start()
@@ -93,6 +95,7 @@ class Runtime:
         self._beating.cancel()
         self._on_loop(self._beat(stopped=True)).result(timeout=self._options.drain_seconds)
         self._writer.close()
+        self._on_loop(self._verifiers.close()).result(timeout=self._options.drain_seconds)
         self._on_loop(self.engine.generator.close()).result(timeout=self._options.drain_seconds)
         self._pool.close()
         self._stop_loop()
@@ -103,7 +106,7 @@ class Runtime:
         return SharedEngine.around(await start_engine(self.model.name, self.model.entry))
 
     async def _attempt(self, work: Work) -> None:
-        attempt = Attempt(work, self.engine, self.model.costs, self._pool)
+        attempt = Attempt(work, self.engine, self.model.costs, self._pool, self._verifiers)
         task = asyncio.ensure_future(attempt.run(self._options.max_retries))
         await asyncio.sleep(0)  # a task cancelled before its first step never gets to say what became of it
         self._flight[work.claim.query_id] = (attempt, task)

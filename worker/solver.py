@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from models.costs import CostModel
@@ -26,7 +27,7 @@ from strategies.protocols import (
 from worker.grading import Grader, GradingPool
 from worker.ledger import Ledger
 from worker.meter import Meter, ScoringMeter, SharedEngine
-from worker.verifiers import make_verifier
+from worker.verifiers import Verifiers
 from worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,14 @@ LONGEST_BACKOFF_SECONDS = 300.0
 class Attempt:
     """One attempt in flight. Its ledger can be read while it runs; `ended_by` says why it is being cancelled."""
 
-    def __init__(self, work: Work, engine: SharedEngine, costs: CostModel, pool: GradingPool) -> None:
+    def __init__(
+        self, work: Work, engine: SharedEngine, costs: CostModel, pool: GradingPool, verifiers: Verifiers
+    ) -> None:
         self.work = work
         self.ended_by: EndState | None = None
         self.ledger = Ledger(costs, prompt_charged=bool(work.own))
         self._engine = engine
+        self._verifiers = verifiers
         self._grader = Grader(work.context.template, pool)
         self._meter: Meter | None = None
         self._taken: list[Candidate] = []
@@ -79,6 +83,13 @@ class Attempt:
         turns = context.template.messages(work.prompt, work.subject, work.level)
         prefix = await self._engine.generator.encode([Message(role, content) for role, content in turns])
         problem = ProblemView(work.key, work.prompt, work.answer)
+        verifier = None
+        if specification.verifier:
+            scorer, costs = await self._verifiers.find(
+                specification.verifier, specification.verifier_identity, self._is_right
+            )
+            self.ledger.costs = replace(self.ledger.costs, verifier=costs)
+            verifier = ScoringMeter(scorer, self.ledger, problem, context.template, self._engine.clock)
         self._meter = Meter(
             self._engine,
             self.ledger,
@@ -89,10 +100,6 @@ class Attempt:
             job_seed=specification.seed,
             problem_key=work.key,
         )
-        verifier = None
-        if specification.verifier:
-            scorer = make_verifier(specification.verifier, self._is_right)
-            verifier = ScoringMeter(scorer, self.ledger, problem, context.template)
         task = Task(
             problem=problem,
             generator=self._meter,
@@ -112,8 +119,10 @@ class Attempt:
         for candidate in usable:
             if candidate.path in self.work.own:
                 self.ledger.carry(candidate.usage)
+                self.ledger.to_be_scored(candidate.path, candidate.usage)
             elif budget.unit == "samples" or self._fits(candidate, budget):
                 self.ledger.completion(candidate.usage, candidate.gpu_seconds, reused=True)
+                self.ledger.to_be_scored(candidate.path, candidate.usage)
             else:
                 break
             self._taken.append(candidate)

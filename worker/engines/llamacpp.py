@@ -13,7 +13,7 @@ from models import hub
 from models.errors import UserError
 from models.gguf_header import read_header
 from models.settings import ModelEntry, settings
-from strategies.protocols import Completion, EngineDied, Message, Prefix, Sampling
+from strategies.protocols import Completion, EngineDied, Message, NextTokens, Prefix, Sampling
 from worker.engines.http import Endpoint, Unreachable
 from worker.engines.llamaserver import LlamaServer
 from worker.engines.request import check_request, draw, room
@@ -64,6 +64,20 @@ class LlamaCppGenerator:
         except Unreachable as error:
             raise EngineDied(f"llama.cpp is gone: {error}") from None
 
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        try:
+            return await self._client.tokenize(text)
+        except Unreachable as error:
+            raise EngineDied(f"llama.cpp is gone: {error}") from None
+
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+        room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
+        try:
+            async with self._slots:
+                return await self._client.next_logprobs(tokens, wanted)
+        except Unreachable as error:
+            raise EngineDied(f"llama.cpp is gone: {error}") from None
+
     async def close(self) -> None:
         await self._endpoint.close()
         await asyncio.to_thread(self._stop)
@@ -79,6 +93,8 @@ async def start(name: str, entry: ModelEntry) -> LlamaCppGenerator:
         UserError: the extra is missing, or the file is missing or no model llama.cpp can load.
     """
     path = hub.resolve(entry.model, settings().home)
+    if path is not None and path.is_dir():
+        path = path / hub.GGUF
     if path is None and entry.model in hub.WHEELS:
         raise UserError(f"{name}: {entry.model} is not here yet; run: tts-jobs models pull {entry.model}")
     if path is None or not path.is_file():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from strategies.protocols import Completion, Message, Prefix, Sampling, TokenUsage, TransientError
+from strategies.protocols import Completion, Message, NextTokens, Prefix, Sampling, TokenUsage, TransientError
 from worker.engines.http import Endpoint
 
 SAMPLERS = ["penalties", "temperature", "min_p", "top_k", "top_p"]
@@ -43,6 +44,10 @@ WANTED = [
 ]
 
 
+LIKELIEST = 16
+"""How many of the likeliest next tokens are asked for: the server names no others."""
+
+
 class LlamaServer:
     """One llama.cpp server. Log-probabilities are the model's own: at temperature 1, before any filter."""
 
@@ -59,6 +64,28 @@ class LlamaServer:
             f"{root}/tokenize", {"content": prompt["prompt"], "add_special": True, "parse_special": True}
         )
         return Prefix(tokens=tuple(reply["tokens"]))
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        body = {"content": text, "add_special": True, "parse_special": False}
+        return tuple((await self._endpoint.post(f"{self._endpoint.root}/tokenize", body))["tokens"])
+
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+        body = {
+            "prompt": list(tokens),
+            "n_predict": 1,
+            "temperature": 0.0,
+            "repeat_penalty": 1.0,
+            **SAMPLERS_OFF,
+            "ignore_eos": True,
+            "samplers": ["temperature"],
+            "n_probs": LIKELIEST,
+            "post_sampling_probs": False,
+            "cache_prompt": True,
+            "stream": False,
+            "response_fields": ["tokens_evaluated", "timings", "completion_probabilities"],
+            **self._extra,
+        }
+        return next_tokens_of(await self._endpoint.post(f"{self._endpoint.root}/completion", body), wanted)
 
     async def complete(
         self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int
@@ -102,6 +129,22 @@ async def slot_context(endpoint: Endpoint) -> int | None:
     props = await endpoint.probe("GET", f"{endpoint.root}/props") or {}
     length = props.get("default_generation_settings", {}).get("n_ctx")
     return length if isinstance(length, int) and length > 0 else None
+
+
+def next_tokens_of(reply: dict[str, Any], wanted: Sequence[int]) -> NextTokens:
+    """A reply of `/completion` to a request for one token as NextTokens.
+
+    Raises:
+        TransientError: the reply is not one of llama.cpp's.
+    """
+    try:
+        # Half a character has no text, and the server leaves out what has none.
+        drawn = reply.get("completion_probabilities") or [{"top_logprobs": []}]
+        known = {one["id"]: min(one["logprob"], 0.0) for one in drawn[0]["top_logprobs"]}
+        usage = TokenUsage(reply["tokens_evaluated"], reply.get("timings", {}).get("cache_n"), 0)
+    except (KeyError, TypeError) as error:
+        raise TransientError(f"the llama.cpp server's reply lacks {error}; update the server") from None
+    return NextTokens(tuple(known.get(token, -math.inf) for token in wanted), usage)
 
 
 def completion_of(reply: dict[str, Any]) -> Completion:

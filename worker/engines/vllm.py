@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from models import hub
@@ -15,6 +15,7 @@ from strategies.protocols import (
     Completion,
     EngineDied,
     Message,
+    NextTokens,
     Prefix,
     QueryError,
     Sampling,
@@ -76,6 +77,18 @@ class VllmGenerator:
             self._complete, self._slots, prefix, stop=stop, max_tokens=limit, sampling=sampling, seeds=seeds
         )
 
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text)["input_ids"])
+
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+        prefix = Prefix(tokens=tuple(tokens))
+        room(prefix, self.context_length, 1)
+        async with self._slots:
+            output = await self._final(prefix, lambda: _label_parameters(wanted))
+        at = output.outputs[0].logprobs[0]
+        usage = TokenUsage(len(output.prompt_token_ids), output.num_cached_tokens, 0)
+        return NextTokens(tuple(min(at[token].logprob, 0.0) for token in wanted), usage)
+
     async def close(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
@@ -84,6 +97,12 @@ class VllmGenerator:
     async def _complete(
         self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int
     ) -> Completion:
+        return self._completion(
+            prefix, await self._final(prefix, lambda: _parameters(stop, max_tokens, sampling, seed))
+        )
+
+    async def _final(self, prefix: Prefix, parameters: Callable[[], Any]) -> Any:
+        """vLLM's last output for a request; what it refuses when the parameters are made is the request's fault, too."""
         from vllm import exceptions
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -93,8 +112,7 @@ class VllmGenerator:
         prompt = {"type": "token", "prompt_token_ids": list(prefix.tokens or ())}
         final = None
         try:
-            params = _parameters(stop, max_tokens, sampling, seed)
-            async for output in self._engine.generate(prompt, params, f"{self.name}-{next(self._numbers)}"):
+            async for output in self._engine.generate(prompt, parameters(), f"{self.name}-{next(self._numbers)}"):
                 final = output
         except EngineDeadError:
             raise EngineDied("vLLM's engine process has died; its own log says why") from None
@@ -104,7 +122,7 @@ class VllmGenerator:
             raise TransientError(f"vLLM failed on this request ({error.__cause__ or error})") from None
         if final is None:
             raise TransientError("vLLM returned no output")
-        return self._completion(prefix, final)
+        return final
 
     def _completion(self, prefix: Prefix, output: Any) -> Completion:
         drawn = output.outputs[0]
@@ -161,6 +179,15 @@ def _parameters(stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: 
         skip_special_tokens=True,
         include_stop_str_in_output=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _label_parameters(wanted: Sequence[int]) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=0.0, max_tokens=1, logprob_token_ids=list(wanted), output_kind=RequestOutputKind.FINAL_ONLY
     )
 
 

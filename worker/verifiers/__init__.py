@@ -1,23 +1,76 @@
-"""The verifiers by name."""
+"""The verifiers by name: those that need no model, and those that are one."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+
+from models.catalogue import find_verifier
+from models.costs import CostModel
 from models.errors import UserError
-from strategies.protocols import Verifier
+from strategies.protocols import QueryError, Reader, TransientError, Verifier
+from worker.engines import start_engine
 from worker.verifiers.exact import Exact
+from worker.verifiers.label_token import TINY_PRM, LabelFormat, LabelToken
 from worker.verifiers.mean_logprob import MeanLogprob
 
-VERIFIERS = ("mean_logprob", "exact")
+FORMATS: dict[str, LabelFormat] = {"tiny-prm": TINY_PRM}
 
 
-def make_verifier(name: str, grade: Exact.Grade) -> Verifier:
-    """The verifier called `name`; `grade(text, reference)` tells `exact` whether a solution is right.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A verifier that is a model, started."""
 
-    Raises:
-        UserError: no such verifier.
-    """
-    if name == "mean_logprob":
-        return MeanLogprob()
-    if name == "exact":
-        return Exact(grade)
-    raise UserError(f"--verifier: unknown verifier {name!r}; choose one of {', '.join(VERIFIERS)}")
+    verifier: LabelToken
+    reader: Reader
+    identity: str
+    costs: CostModel
+
+
+class Verifiers:
+    """The verifiers of one process. One that is a model is started when the first query asks for it, then shared."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Loaded] = {}
+        self._loading = asyncio.Lock()
+
+    async def find(self, name: str, identity: str | None, grade: Exact.Grade) -> tuple[Verifier, CostModel | None]:
+        """The verifier called `name`, and its costs if it is a model; `grade(text, reference)` is for the oracle.
+
+        Raises:
+            QueryError: no such verifier, or its weights here are not those of `identity`.
+            TransientError: it could not be started.
+        """
+        if name == "mean_logprob":
+            return MeanLogprob(), None
+        if name == "exact":
+            return Exact(grade), None
+        async with self._loading:
+            if name not in self._loaded:
+                self._loaded[name] = await _load(name)
+        loaded = self._loaded[name]
+        if identity is not None and loaded.identity != identity:
+            raise QueryError(
+                f"{name}: this worker's weights or settings are not the job's; use the same on both machines"
+            )
+        return loaded.verifier, loaded.costs
+
+    async def close(self) -> None:
+        for loaded in self._loaded.values():
+            await loaded.reader.close()
+
+
+async def _load(name: str) -> Loaded:
+    try:
+        model = await asyncio.to_thread(find_verifier, name)
+    except UserError as error:
+        raise QueryError(str(error)) from None
+    assert model is not None, "those without a model are found before"
+    try:
+        reader = await start_engine(name, model.entry)
+    except UserError as error:
+        raise TransientError(str(error)) from None
+    if not isinstance(reader, Reader):
+        await reader.close()
+        raise QueryError(f"{name}: the engine {model.entry.engine} gives no label probabilities; use llamacpp or vllm")
+    return Loaded(LabelToken(name, reader, FORMATS[name]), reader, model.identity, model.costs)

@@ -17,9 +17,9 @@ class Exact:
     def __init__(self, grade: Grade) -> None:
         self._grade = grade
 
-    async def score(self, problem: ProblemView, steps: Sequence[Step]) -> Scores:
+    async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
         """Raises QueryError for a problem without a reference answer."""
         if problem.answer is None:
             raise QueryError("exact: the problem has no reference answer; choose another verifier")
         right = await self._grade("".join(step.text for step in steps), problem.answer)
-        return Scores((1.0 if right else 0.0,) * len(steps))
+        return Scores((1.0 if right else 0.0,) * len(steps[first:]))

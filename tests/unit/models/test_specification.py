@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_the_same_job_is_found_again_after_storage() -> None:
 def test_a_template_survives_storage(name: str) -> None:
     template = load_template(name)
     again = template_from_dict(json.loads(json.dumps(template_to_dict(template))))
-    assert again == template
+    assert again == replace(template, temperature=None)  # it is in the job's sampling
     assert again.messages("1 + 1") == template.messages("1 + 1")
 
 

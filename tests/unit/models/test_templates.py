@@ -11,7 +11,7 @@ def with_separator(separator: str) -> Template:
 
 
 def test_every_built_in_template_asks_the_problem_last() -> None:
-    assert template_names() == ["choice", "gsm8k-steps", "math-boxed", "plain"]
+    assert template_names() == ["choice", "gsm8k-steps", "math-boxed", "plain", "tiny"]
     for name in template_names():
         template = load_template(name)
         assert template.messages("2 + 2 = ?")[-1] == ("user", "2 + 2 = ?")
@@ -20,7 +20,13 @@ def test_every_built_in_template_asks_the_problem_last() -> None:
 
 def test_built_in_answer_kinds() -> None:
     kinds = {name: load_template(name).answer for name in template_names()}
-    assert kinds == {"choice": "choice", "gsm8k-steps": "number", "math-boxed": "math", "plain": "text"}
+    assert kinds == {
+        "choice": "choice",
+        "gsm8k-steps": "number",
+        "math-boxed": "math",
+        "plain": "text",
+        "tiny": "number",
+    }
 
 
 def test_examples_are_chat_turns_before_the_problem() -> None:

@@ -55,15 +55,16 @@ class ScriptedVerifier:
         self.lines = lines
         self.scored: list[str] = []
 
-    async def score(self, candidate: Candidate) -> tuple[float, ...]:
+    async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
         self.scored.append(candidate.path)
         await asyncio.sleep(0)
         line = self.lines[candidate.path]
         assert isinstance(line, Line)
         if isinstance(line.scores, Exception):
             raise line.scores
-        candidate.step_scores = line.scores
-        return line.scores
+        first = len(line.scores) - 1 if last_only else 0
+        candidate.step_scores = (None,) * first + line.scores[first:]
+        return line.scores[first:]
 
 
 class Fractions:

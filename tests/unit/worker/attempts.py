@@ -16,6 +16,7 @@ from tests.unit.worker.scripted import COSTS, Reply, ScriptedEngine
 from worker.grading import GradingPool
 from worker.meter import SharedEngine
 from worker.solver import Attempt
+from worker.verifiers import Verifiers
 from worker.work import JobContext, Work
 
 SAMPLING = Sampling(max_tokens=20)
@@ -76,7 +77,7 @@ async def run(
     work: Work, reply: Callable[[int], Reply], pool: GradingPool, max_retries: int = 5
 ) -> tuple[Outcome, Attempt, ScriptedEngine]:
     engine = ScriptedEngine(reply)
-    attempt = Attempt(work, SharedEngine.around(engine), COSTS, pool)
+    attempt = Attempt(work, SharedEngine.around(engine), COSTS, pool, Verifiers())
     outcome = await attempt.run(max_retries)
     agrees(outcome)
     return outcome, attempt, engine

@@ -20,6 +20,7 @@ from strategies.protocols import (
     Completion,
     Message,
     ProblemView,
+    QueryError,
     Sampling,
     Scores,
     Step,
@@ -29,6 +30,7 @@ from strategies.protocols import (
 from strategies.seeds import seed_for
 from tests.unit.strategies.scripted import Fractions
 from tests.unit.worker.scripted import COSTS, PRICE, ScriptedEngine, make_meter, says
+from worker.busy import BusyClock
 from worker.engines import instant
 from worker.ledger import Ledger
 from worker.meter import Meter, ScoringMeter, SharedEngine, step_logprobs
@@ -112,10 +114,11 @@ class Judge:
     def __init__(self, *scores: float) -> None:
         self.scores = scores
         self.read: list[Step] = []
+        self.first = 0
 
-    async def score(self, problem: ProblemView, steps: Sequence[Step]) -> Scores:
-        self.read = list(steps)
-        return Scores(self.scores, 12, None)
+    async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
+        self.read, self.first = list(steps), first
+        return Scores(self.scores[first:], (TokenUsage(12, None, 0),))
 
 
 def solved(text: str, step_logprobs: tuple[float, ...] | None = None) -> Candidate:
@@ -123,8 +126,9 @@ def solved(text: str, step_logprobs: tuple[float, ...] | None = None) -> Candida
 
 
 def scoring(judge: Judge) -> tuple[ScoringMeter, Ledger]:
-    ledger = Ledger(COSTS)
-    return ScoringMeter(judge, ledger, ProblemView("p", "2 + 2?"), load_template("math-boxed")), ledger
+    ledger = Ledger(replace(COSTS, verifier=replace(COSTS, model="judge")))
+    clock = BusyClock()
+    return ScoringMeter(judge, ledger, ProblemView("p", "2 + 2?"), load_template("math-boxed"), clock), ledger
 
 
 async def test_a_verifier_sees_the_templates_steps_and_is_booked() -> None:
@@ -137,6 +141,26 @@ async def test_a_verifier_sees_the_templates_steps_and_is_booked() -> None:
     assert (row["phase"], row["model"], row["scored_tokens"]) == ("score", "judge", 12)
     await meter.score(solved("2 and 2\n\nmake 4"))
     assert judge.read == [Step("2 and 2\n\n"), Step("make 4")]
+
+
+async def test_a_model_is_asked_for_the_last_step_alone_where_that_is_enough() -> None:
+    judge = Judge(0.25, 0.5)
+    meter, _ = scoring(judge)
+    one = solved("2 and 2\n\nmake 4")
+    assert await meter.score(one, last_only=True) == (0.5,)
+    assert (judge.first, one.step_scores) == (1, (None, 0.5))
+
+
+async def test_a_score_that_fails_has_cost_its_time() -> None:
+    class Failing(Judge):
+        async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
+            raise QueryError("too long")
+
+    meter, ledger = scoring(Failing())
+    with pytest.raises(QueryError, match="too long"):
+        await meter.score(solved("2 and 2"))
+    (row,) = ledger.rows()
+    assert (row["phase"], row["disposition"], row["calls"], row["at_least"]) == ("score", "wasted", 1, True)
 
 
 @pytest.mark.parametrize("scores", [(0.5,), (0.5, 0.5, 0.5), (), (0.5, 1.5), (-0.1, 0.5), (float("nan"), 0.5)])

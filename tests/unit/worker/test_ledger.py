@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import strategies as some
 
 from models import flops
 from models.costs import CostModel
+from models.flops import forward_flops
 from models.prices import token_dollars
 from models.settings import Price
 from strategies.protocols import TokenUsage
 from tests.unit.worker.scripted import ARCHITECTURE, COSTS, PRICE
 from worker.ledger import Ledger
+
+VERIFIED = replace(COSTS, verifier=replace(COSTS, model="prm"))
 
 
 def only(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -135,14 +139,43 @@ def test_an_earlier_attempts_work_is_not_booked_again_but_counts(unit: str) -> N
 
 def test_scoring_that_costs_nothing_has_no_row() -> None:
     ledger = Ledger(COSTS)
-    ledger.scoring("mean_logprob", 0, 0)
+    ledger.to_be_scored("0", TokenUsage(30, 0, 12))
+    assert ledger.spent("tokens") == 0
+    ledger.scoring("0", (), 0.0)
     assert ledger.rows() == []
-    ledger.scoring("prm", 40, 10)
-    ledger.scoring("prm", 50, None)
+
+
+def test_scoring_by_a_model_is_held_back_from_the_budget_and_then_booked() -> None:
+    ledger = Ledger(VERIFIED)
+    ledger.completion(TokenUsage(30, 0, 12), 1.0)
+    ledger.to_be_scored("0", TokenUsage(30, 0, 12))
+    held = ledger.spent("tokens")
+    assert held > 42 + 30 + 12
+    ledger.scoring("0", (TokenUsage(35, 10, 0), TokenUsage(45, 34, 0)), 0.5)
+    assert ledger.spent("tokens") == 42 + 45 < held
+    row = next(row for row in ledger.rows() if row["phase"] == "score")
+    assert (row["model"], row["calls"], row["prompt_tokens"], row["cached_tokens"]) == ("prm", 2, 80, 44)
+    assert (row["scored_tokens"], row["gpu_seconds"]) == (45, 0.5)
+    shape = ARCHITECTURE
+    assert row["flops"] == forward_flops(shape, 25, 10, 1) + forward_flops(shape, 11, 34, 1)
+    assert row["flops_canonical"] == forward_flops(shape, 45, 0, 2)
+
+
+def test_what_the_cache_held_of_a_scoring_may_be_unknown() -> None:
+    ledger = Ledger(VERIFIED)
+    ledger.scoring("0", (TokenUsage(40, 10, 0),), 0.0)
+    ledger.scoring("1", (TokenUsage(50, None, 0),), 0.0)
     row = only(ledger.rows())
-    assert (row["phase"], row["model"], row["calls"], row["scored_tokens"]) == ("score", "prm", 2, 90)
+    assert (row["calls"], row["scored_tokens"]) == (2, 90)
     assert row["cached_tokens"] is row["flops"] is None
-    assert ledger.spent("tokens") == 90
+
+
+@pytest.mark.parametrize("unit", ["tokens", "flops", "usd"])
+def test_the_cost_of_a_call_holds_what_its_scoring_may_take(unit: str) -> None:
+    ledger = Ledger(VERIFIED)
+    ledger.completion(TokenUsage(30, 0, 12), 0.0)
+    ledger.to_be_scored("0", TokenUsage(30, 0, 12))
+    assert ledger.spent(unit) == pytest.approx(VERIFIED.amount(unit, 30, 12, first=True))
 
 
 def test_a_lost_attempt_has_one_wasted_row_for_each_phase() -> None:

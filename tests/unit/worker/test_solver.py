@@ -18,6 +18,7 @@ from worker.engines import instant
 from worker.grading import GradingPool
 from worker.meter import SharedEngine
 from worker.solver import Attempt, candidate_row, longest_chain
+from worker.verifiers import Verifiers
 
 
 @pytest_asyncio.fixture
@@ -80,7 +81,7 @@ async def test_the_exact_oracle_chooses_the_right_one(pool: GradingPool) -> None
 async def test_confidence_chooses_by_the_engines_own_log_probabilities(pool: GradingPool) -> None:
     generator = await instant.start("instant", ModelEntry(engine="instant", model="-"))
     job = work("best_of_n", (16, "samples"), verifier="mean_logprob", answer="0")
-    outcome = await Attempt(job, SharedEngine.around(generator), COSTS, pool).run(5)
+    outcome = await Attempt(job, SharedEngine.around(generator), COSTS, pool, Verifiers()).run(5)
     agrees(outcome)
     for row in outcome.candidates:
         assert row["score"] == row["step_scores"][-1] == pytest.approx(math.exp(row["step_logprobs"][-1]))
@@ -115,7 +116,7 @@ async def test_other_jobs_candidates_are_charged_to_the_query_but_not_spent_agai
 async def test_the_querys_own_candidates_are_not_booked_again(pool: GradingPool) -> None:
     own = [made("0", "4"), made("1", "4", reused_from=70)]
     engine = ScriptedEngine(boxed("5"))
-    attempt = Attempt(work(candidates=own, own=["0", "1"]), SharedEngine.around(engine), COSTS, pool)
+    attempt = Attempt(work(candidates=own, own=["0", "1"]), SharedEngine.around(engine), COSTS, pool, Verifiers())
     outcome = await attempt.run(5)
     assert (outcome.answer, len(engine.asked), len(outcome.candidates)) == ("4", 2, 4)
     (row,) = outcome.usage
@@ -145,7 +146,7 @@ async def test_ones_own_come_first_for_they_are_paid_already(pool: GradingPool) 
     others = [made(str(path), "5", reused_from=70 + path, length=9) for path in range(3)]
     engine = ScriptedEngine(boxed("5", length=9))
     job = work(budget=(7 + 9 + 9, "tokens"), candidates=[*others, made("5", "4", length=9)], own=["5"])
-    attempt = Attempt(job, SharedEngine.around(engine), COSTS, pool)
+    attempt = Attempt(job, SharedEngine.around(engine), COSTS, pool, Verifiers())
     outcome = await attempt.run(5)
     assert [row["path"] for row in outcome.candidates] == ["0", "5"]
     assert (engine.asked, attempt.ledger.spent("tokens"), spent(outcome)) == ([], 25, 0)

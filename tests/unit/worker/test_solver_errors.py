@@ -18,6 +18,7 @@ from worker.engines.request import room
 from worker.grading import GradingPool
 from worker.meter import SharedEngine
 from worker.solver import BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Attempt
+from worker.verifiers import Verifiers
 from worker.work import Work
 
 
@@ -69,7 +70,7 @@ async def test_what_may_pass_is_retried_and_then_fails(error: Exception, reason:
 async def test_what_was_finished_before_an_error_is_kept(pool: GradingPool) -> None:
     shared = SharedEngine.around(ScriptedEngine(after(2, TransientError("busy")), capacity=1))
     shared.admission = asyncio.Semaphore(1)  # one after the other
-    outcome = await Attempt(work(), shared, COSTS, pool).run(5)
+    outcome = await Attempt(work(), shared, COSTS, pool, Verifiers()).run(5)
     agrees(outcome)
     assert [row["path"] for row in outcome.candidates] == ["0", "1"]
     # The last one had been let in when the third gave its place away.
@@ -96,7 +97,7 @@ async def test_a_prompt_that_does_not_fit_the_context(pool: GradingPool) -> None
             room(prefix, 7, options["max_tokens"])
             return await super().generate(prefix, **options)
 
-    outcome = await Attempt(work(), SharedEngine.around(Small(says(5))), COSTS, pool).run(5)
+    outcome = await Attempt(work(), SharedEngine.around(Small(says(5))), COSTS, pool, Verifiers()).run(5)
     assert (outcome.state, outcome.reason) == ("failed", "the prompt has 7 tokens and the model's context holds 7")
     assert spent(outcome) == 0
 
@@ -122,7 +123,7 @@ async def interrupted(
     work: Work, reply: Callable[[int], Reply], pool: GradingPool, ended_by: Any, turns: int = 20
 ) -> tuple[Outcome, ScriptedEngine]:
     engine = ScriptedEngine(reply)
-    attempt = Attempt(work, SharedEngine.around(engine), COSTS, pool)
+    attempt = Attempt(work, SharedEngine.around(engine), COSTS, pool, Verifiers())
     task = asyncio.ensure_future(attempt.run(5))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -164,7 +165,7 @@ async def test_an_error_on_the_way_out_does_not_count_against_the_query(state: s
             except asyncio.CancelledError:
                 raise TransientError("connection lost while aborting") from None
 
-    attempt = Attempt(work(), SharedEngine.around(Clumsy(half_stuck)), COSTS, pool)
+    attempt = Attempt(work(), SharedEngine.around(Clumsy(half_stuck)), COSTS, pool, Verifiers())
     task = asyncio.ensure_future(attempt.run(5))
     for _ in range(20):
         await asyncio.sleep(0)
@@ -178,7 +179,7 @@ async def test_an_error_on_the_way_out_does_not_count_against_the_query(state: s
 
 async def test_the_ledger_can_be_read_while_it_runs(pool: GradingPool) -> None:
     engine = ScriptedEngine(half_stuck)
-    attempt = Attempt(work(), SharedEngine.around(engine), COSTS, pool)
+    attempt = Attempt(work(), SharedEngine.around(engine), COSTS, pool, Verifiers())
     assert attempt.usage_if_lost() == []
     task = asyncio.ensure_future(attempt.run(5))
     for _ in range(20):

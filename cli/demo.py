@@ -1,0 +1,154 @@
+"""`tts-jobs demo`: test-time scaling on this machine, with the tiny models on the problems that come with them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import click
+
+from cli import output, plot
+from cli.embedded import embedded
+from cli.loading import Loading
+from cli.progress import JobView
+from cli.report import show_report
+from models import reports
+from models.database import Database, open_database
+from models.errors import UserError
+from models.settings import settings
+from models.statistics import paired_bootstrap
+
+GENERATOR, VERIFIER = "tiny", "tiny-prm"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One job of the demo."""
+
+    strategy: str
+    samples: int
+
+    @property
+    def name(self) -> str:
+        return self.strategy if self.strategy == "greedy" else f"{self.strategy} {self.samples}"
+
+
+class SampleCounts(click.ParamType[tuple[int, ...]]):
+    """Numbers of samples: "1,4,16"."""
+
+    name = "N,N,..."
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.strip().isdecimal() and 0 < int(part) <= 256 for part in parts):
+            self.fail(f"{value!r}: give numbers from 1 to 256 with commas between, as in 1,4,16", param, ctx)
+        return tuple(sorted({int(part) for part in parts}))
+
+
+@click.command()
+@click.option("--problems", type=click.IntRange(1, 2000), default=200, show_default=True, help="How many of the 2,000.")
+@click.option("--samples", type=SampleCounts(), default="1,4,16", show_default=True, help="Samples a problem.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Where the plot goes; TTS_HOME/demo.png.")
+@click.option("--quiet", "-q", is_flag=True, help="No live view.")
+@output.json_option
+def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: bool, quiet: bool) -> None:
+    """Answer arithmetic problems with the tiny models, greedily, by majority vote and by a vote that tiny-prm weights,
+    with more and more samples; then show what accuracy cost.
+
+    The problems are held out from the models' training and evenly of five levels. Kill it whenever you like; the same
+    command goes on where it was.
+
+    \b
+    Example:
+      tts-jobs demo
+      tts-jobs demo --problems 2000 --samples 1,4,16,64
+    """
+    database = open_database()
+    plans = [Plan("greedy", 1)] + [
+        Plan(name, n) for name in ("majority_vote", "weighted_vote") for n in samples if n > 1
+    ]
+    plans += [Plan("majority_vote", 1)] if 1 in samples else []
+    # The smallest first: what it drew is reused by the next, as long as no other job draws the same beside it.
+    plans.sort(key=lambda plan: plan.samples)
+    job_ids = _answer(database, plans, problems, quiet)
+    show_report(database, job_ids, as_json=as_json)
+    if not as_json:
+        _compare(database, plans, job_ids)
+        _draw(database, plans, job_ids, png or settings().home / "demo.png")
+
+
+def _answer(database: Database, plans: Sequence[Plan], problems: int, quiet: bool) -> list[int]:
+    from scheduler.readers import open_dataset
+    from scheduler.submission import Request, submit
+    from scheduler.tiny import PROBLEMS
+
+    job_ids = []
+    with embedded(database, GENERATOR) as stopping:
+        for plan in plans:
+            request = Request(
+                generator=GENERATOR,
+                strategy=plan.strategy,
+                parameters={},
+                budget=(float(plan.samples), "samples"),
+                verifier=VERIFIER if plan.strategy == "weighted_vote" else None,
+                name=f"demo {plan.name}",
+            )
+            reader = open_dataset(str(PROBLEMS), None, preset=None, limit=problems, split="test")
+            with Loading(quiet) as loading:
+                job = submit(database, reader, request, skip_bad=False, new=False, progress=loading)
+            job_ids.append(job.job_id)
+            view = JobView(database, job.job_id)
+            seen = view.follow(lambda seen: stopping.is_set() or seen["state"] != "open", quiet=quiet)
+            if stopping.is_set():
+                break
+            if seen["state"] != "done":
+                raise UserError(
+                    f"job {job.job_id} is {seen['state']}: `tts-jobs resume {job.job_id}`, then run this again"
+                )
+    if stopping.is_set():
+        output.notes.print("interrupted; run the same command to go on")
+        sys.exit(130)
+    return job_ids
+
+
+def _compare(database: Database, plans: Sequence[Plan], job_ids: Sequence[int]) -> None:
+    """How much each job is better than greedy, and weighted than majority, on the same problems."""
+    with database.reading() as connection:
+        right = {plan: reports.correctness(connection, job_id) for plan, job_id in zip(plans, job_ids, strict=True)}
+    most = max(plan.samples for plan in plans)
+    greedy, majority, weighted = Plan("greedy", 1), Plan("majority_vote", most), Plan("weighted_vote", most)
+    for better, than in ((majority, greedy), (weighted, greedy), (weighted, majority)):
+        if right.get(better) and right.get(than):
+            keys = sorted(right[better].keys() & right[than].keys())
+            ours, theirs = ([float(right[plan][key]) for key in keys] for plan in (better, than))
+            gain, low, high = (100 * value for value in paired_bootstrap(ours, theirs, seed=0))
+            output.console.print(f"{better.name} - {than.name}: {gain:+.1f} points (95 %: {low:+.1f} to {high:+.1f})")
+
+
+def _draw(database: Database, plans: Sequence[Plan], job_ids: Sequence[int], png: Path) -> None:
+    if not plot.is_available():
+        output.notes.print("for the plot: pip install 'tts-jobs\\[plot]', then run this again")
+        return
+    with database.reading() as connection:
+        rows = {row["job_id"]: row for row in reports.cost_accuracy(connection, job_ids)}
+    curves: plot.Curves = {}
+    pairs = sorted(zip(plans, job_ids, strict=True), key=lambda pair: (pair[0].strategy, pair[0].samples))
+    for strategy, group in groupby(pairs, key=lambda pair: pair[0].strategy):
+        found = [rows[job_id] for _, job_id in group]
+        curves[strategy] = [
+            plot.Point(
+                row["flops_canonical"] / row["queries"], row["accuracy"], row["accuracy_low"], row["accuracy_high"]
+            )
+            for row in found
+        ]
+    output.console.print(plot.in_terminal(curves, output.console.width), markup=False)
+    try:
+        plot.as_png(curves, png, f"{GENERATOR} with {VERIFIER} on {rows[job_ids[0]]['queries']} problems")
+    except OSError as error:
+        raise UserError(f"--png {png}: {error.strerror}; give a path that can be written") from None
+    output.console.print(f"plot: {output.safe(str(png))}   every answer: {output.safe(database.label)}", soft_wrap=True)

@@ -1,0 +1,69 @@
+"""Accuracy against compute as a picture: in the terminal, and as a PNG."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+X_LABEL = "FLOPs per query (canonical, verifier included)"
+Y_LABEL = "accuracy, %"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One job: FLOPs per query, and the accuracy with its 95 % interval, in [0, 1]."""
+
+    flops: float
+    accuracy: float
+    low: float
+    high: float
+
+
+Curves = dict[str, Sequence[Point]]
+"""Name -> its points from the cheapest to the dearest."""
+
+
+def is_available() -> bool:
+    """Whether the extra `plot` is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("plotext", "matplotlib"))
+
+
+def in_terminal(curves: Curves, width: int) -> str:
+    """The curves in characters, the x axis logarithmic."""
+    import plotext
+
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(min(width, 100), 22)
+    figure.ruler("x").scale("log")
+    for (name, points), marker in zip(curves.items(), "o*+x#", strict=False):
+        flops, accuracy = [point.flops for point in points], [100 * point.accuracy for point in points]
+        figure.draw(figure.signal(flops, accuracy, marker="·").lines(len(points) > 1))
+        figure.draw(figure.signal(flops, accuracy, marker=marker).label(name))
+    figure.label(X_LABEL, "x")
+    figure.label(Y_LABEL, "y")
+    drawn: str = plotext.uncolorize(str(figure.build()))
+    return drawn
+
+
+def as_png(curves: Curves, path: Path, title: str) -> None:
+    """The curves with their intervals, written to `path`."""
+    # Not pyplot: it keeps figures for the process's life and looks for a display.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        accuracy = [100 * point.accuracy for point in points]
+        below = [100 * (point.accuracy - point.low) for point in points]
+        above = [100 * (point.high - point.accuracy) for point in points]
+        axes.errorbar([point.flops for point in points], accuracy, [below, above], marker="o", capsize=3, label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel(X_LABEL)
+    axes.set_ylabel(Y_LABEL + " (bars: 95 %)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path)

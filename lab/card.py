@@ -1,0 +1,154 @@
+"""The shipped weights and their model card: what the family can do on held-out problems, and which files it is."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from transformers import LlamaForCausalLM
+
+from lab import beam, costs, formats
+from lab.measure import SIZES, Measured, greedy, judge, measure, table
+from lab.problems import Problem
+from lab.replay import Figure, Samples, explained_by_length, figure, weighted_vote
+
+WEIGHTS = Path("models/weights")
+CARD = "MODEL_CARD.md"
+MIDDLE = (2, 3, 4)
+"""Levels on which a search has something to gain: the easiest is settled, the hardest beyond reach."""
+BEAMS = (4, 16)
+WIDTH = 4
+
+
+def ship(family: Mapping[str, LlamaForCausalLM], folder: Path = WEIGHTS) -> None:
+    """Write every model in both formats, in half precision."""
+    for name, model in family.items():
+        formats.save(model, name, folder / name)
+
+
+def shipped(name: str, folder: Path = WEIGHTS) -> LlamaForCausalLM:
+    """A model as it is shipped."""
+    model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder / name, dtype=torch.float32)
+    model.set_attn_implementation("eager")
+    return model.eval()
+
+
+def checksums(folder: Path = WEIGHTS) -> list[str]:
+    """One line a file, as `sha256sum` prints them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
+    return [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files]
+
+
+def write(
+    family: Mapping[str, LlamaForCausalLM],
+    problems: Sequence[Problem],
+    *,
+    samples: int,
+    temperature: float,
+    folder: Path = WEIGHTS,
+) -> None:
+    """Measure the family on `problems` and write the card beside the weights."""
+    tiny, prm = family["tiny"], family["tiny-prm"]
+    measured = measure(tiny, prm, problems, n=samples, temperature=temperature)
+    large = [float(right) for right in greedy(family["tiny-large"], problems)]
+    gains = figure([a - float(one.greedy) for a, one in zip(large, measured.samples, strict=True)])
+    rows = table(measured.samples)
+    sections = [
+        ["# Model card: tiny, tiny-large, tiny-prm"],
+        [
+            "Arithmetic models trained from nothing by `make lab`; docs/tiny-models.md tells what they read and write.",
+            f"Written by `python -m lab card`: {len(problems)} held-out problems, {samples} samples each at temperature",
+            f"{temperature:g}; means over problems with 95 % intervals (bootstrap over problems).",
+        ],
+        _sizes(family),
+        _levels(rows),
+        [
+            f"Prompt length explains {explained_by_length(measured.samples):.2f} of the variance of pass@1 (R^2 of a cubic).",
+            f"tiny-large, greedily: {figure(large)}; above tiny, greedily: {gains}.",
+        ],
+        _curve(rows),
+        _verifier(rows["all"], prm, problems, measured),
+        _search(tiny, prm, problems, measured, temperature),
+        ["## Files"],
+        [f"    {line}" for line in checksums(folder)],
+    ]
+    (folder / CARD).write_text("\n\n".join("\n".join(lines) for lines in sections) + "\n")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(map(str, cells))} |" for cells in lines]
+
+
+def _sizes(family: Mapping[str, LlamaForCausalLM]) -> list[str]:
+    found = []
+    for name, model in family.items():
+        shape, weights = costs.architecture(model), sum(matrix.numel() for matrix in model.parameters())
+        found.append((name, f"{shape.layers} x {shape.hidden}", f"{weights:,}", f"{costs.writing(shape, 1, 100):,.0f}"))
+    return _table(("model", "layers x width", "parameters", "FLOPs of the 100th token"), found)
+
+
+def _levels(rows: Mapping[str, Mapping[str, Figure]]) -> list[str]:
+    cells = ("greedy", "pass@1", "pass@64", "majority@64", "weighted@64", "best@64", "derivations")
+    found = [(name, *(row.get(cell, "-") for cell in cells)) for name, row in rows.items()]
+    return [
+        *_table(("level", *cells), found),
+        "",
+        "derivations: how many differ among the first 8 right answers to a problem.",
+    ]
+
+
+def _curve(rows: Mapping[str, Mapping[str, Figure]]) -> list[str]:
+    kinds = ("pass", "majority", "weighted", "best")
+    return _table(("N", *kinds), [(n, *(rows["all"][f"{kind}@{n}"] for kind in kinds)) for n in SIZES])
+
+
+def _verifier(
+    row: Mapping[str, Figure], prm: LlamaForCausalLM, problems: Sequence[Problem], measured: Measured
+) -> list[str]:
+    judged = judge(prm, problems, measured.texts)
+    found = [
+        ("AUC of the candidate's score within problems", row["auc"]),
+        ("the same of the generator's own mean log-probability", row["auc logprob"]),
+        ("AUC of the candidate's score, pooled", f"{judged.pooled_auc:.3f}"),
+        ("AUC of the steps' scores, pooled", f"{judged.step_auc:.3f}"),
+        ("F1 of the first error (as ProcessBench, 2412.06559, section 4)", f"{judged.first_error_f1:.3f}"),
+    ]
+    return _table(("tiny-prm on these candidates", ""), found)
+
+
+def _search(
+    tiny: LlamaForCausalLM,
+    prm: LlamaForCausalLM,
+    problems: Sequence[Problem],
+    measured: Measured,
+    temperature: float,
+) -> list[str]:
+    """Beam search beside the weighted best-of-N of the same FLOPs (interpolated between two N) on the middle levels."""
+    chosen = [index for index, problem in enumerate(problems) if problem.level in MIDDLE]
+    some, samples = [problems[i] for i in chosen], [measured.samples[i] for i in chosen]
+    shapes = costs.architecture(tiny), costs.architecture(prm)
+    each = [costs.weighted(*shapes, problems[i].text, measured.texts[i]) for i in chosen]
+    prompts = [costs.reading(shapes[0], len(problem.text) + 2) for problem in some]
+    spent_by_n = [(sum(prompts) + n * sum(each)) / len(some) for n in SIZES]
+    found = []
+    for beams in BEAMS:
+        answers = beam.search(tiny, prm, some, beams=beams, width=WIDTH, temperature=temperature, seed=6)
+        right = [float(one.answer == str(problem.answer)) for one, problem in zip(answers, some, strict=True)]
+        spent = sum(one.flops for one in answers) / len(some)
+        equal = [_at(sample, spent, spent_by_n) for sample in samples]
+        gain = figure([a - b for a, b in zip(right, equal, strict=True)])
+        found.append((f"{beams} beams, width {WIDTH}", f"{spent:.3g}", figure(right), figure(equal), gain))
+    heads = (f"beam search, levels {MIDDLE[0]} to {MIDDLE[-1]}", "FLOPs a problem", "accuracy", "weighted vote", "gain")
+    return _table(heads, found)
+
+
+def _at(sample: Samples, spent: float, spent_by_n: Sequence[float]) -> float:
+    """The weighted vote's accuracy on one problem for `spent` FLOPs."""
+    index = min(max(bisect_right(spent_by_n, spent), 1), len(SIZES) - 1)
+    low, high = spent_by_n[index - 1], spent_by_n[index]
+    share = min(max((spent - low) / (high - low), 0.0), 1.0)
+    return (1 - share) * weighted_vote(sample, SIZES[index - 1]) + share * weighted_vote(sample, SIZES[index])
