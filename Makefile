@@ -21,7 +21,7 @@ endif
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.ready  ## answer the example problems with SmolLM2 on the CPU and print the cost-accuracy table
+demo: $(VENV)/.ready  ## see test-time scaling with the tiny models, then an ordinary model, on the CPU
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
 test: $(VENV)/.ready  ## unit, integration and acceptance tests against real Redis and PostgreSQL
@@ -40,8 +40,10 @@ format: $(VENV)/.ready  ## let ruff rewrite what it can
 bench: $(VENV)/.ready  ## print the benchmarks, each as a ratio within one run
 	$(BIN)/python -m benchmarks
 
-lab: .venv-lab/.ready  ## train the tiny models from nothing into build/lab (hours on two cores; goes on where it was)
+lab: .venv-lab/.ready  ## make the tiny models from nothing: train (hours on two cores; goes on where it was), ship, card
 	.venv-lab/bin/python -m lab train
+	.venv-lab/bin/python -m lab ship
+	.venv-lab/bin/python -m lab card
 
 test-vllm: $(VLLM_READY)  ## the tests that need vLLM, on the CPU (the first time installs it, for minutes)
 	PYTHONPATH="$(CURDIR)" $(VLLM_BIN)/python -m pytest -m vllm $(PYTEST_ARGS) tests

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from cli import output
 from models import hub
 from models.architecture import read_architecture
-from models.catalogue import generator_entries
+from models.catalogue import generator_entries, verifier_entries
 from models.errors import UserError
 from models.settings import CONFIG_FILE, ModelEntry, settings
 
@@ -37,15 +37,17 @@ def list_models(as_json: bool) -> None:
     Example:
       tts-jobs models list --json
     """
-    rows = [_describe(name, entry) for name, entry in sorted(generator_entries().items())]
+    rows = [_describe(name, entry, "generator") for name, entry in sorted(generator_entries().items())]
+    rows += [_describe(name, entry, "verifier") for name, entry in sorted(verifier_entries().items())]
     if as_json:
         output.print_json(rows)
         return
-    headings = ("model", "engine", "from", "weights", "size", "parameters", "FLOPs")
+    headings = ("model", "for", "engine", "from", "weights", "size", "parameters", "FLOPs")
     columns = [(heading, "right" if heading in ("size", "parameters") else "left") for heading in headings]
     cells = [
         (
             row["name"],
+            row["kind"],
             row["engine"],
             row["from"],
             row["weights"] or row["url"] or "not pulled",
@@ -126,7 +128,7 @@ def pull(name: str, as_json: bool) -> None:
         click.echo(str(path))
 
 
-def _describe(name: str, entry: ModelEntry) -> dict[str, Any]:
+def _describe(name: str, entry: ModelEntry, kind: str) -> dict[str, Any]:
     path = None if entry.engine in SERVED else hub.resolve(entry.model, settings().home)
     source = Path(entry.architecture) if entry.architecture else path
     architecture, problem = None, None
@@ -136,9 +138,10 @@ def _describe(name: str, entry: ModelEntry) -> dict[str, Any]:
         problem = str(error)
     return {
         "name": name,
+        "kind": kind,
         "engine": entry.engine,
         "model": entry.model,
-        "from": CONFIG_FILE if name in settings().generators else "built-in",
+        "from": CONFIG_FILE if name in {**settings().generators, **settings().verifiers} else "built-in",
         "weights": str(path) if path else None,
         "url": "none needed" if entry.engine == "instant" else _shown_url(entry.url),
         "bytes": _bytes(path) if path else None,

@@ -1,20 +1,16 @@
 #!/usr/bin/env bash
-# The first two minutes: 64 word problems, three ways of spending compute on them, one table.
+# The first minutes: test-time scaling with the tiny models, then a dozen word problems with an ordinary model.
 # Kill it whenever you like and start it again: it goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export TTS_HOME="${TTS_HOME:-$PWD/.demo}"
-problems=examples/word_problems.jsonl
-common=(--template gsm8k-steps --max-tokens 96)
 
+printf 'Arithmetic with the tiny models: greedily, by majority vote, by a vote that tiny-prm weights\n'
+tts-jobs demo
+
+printf '\nTwelve word problems with SmolLM2-135M, four samples each\n'
 tts-jobs models pull smollm2
-for plan in "greedy 1" "majority_vote 4" "best_of_n 4"; do
-  read -r strategy budget <<<"$plan"
-  printf '\n%s, %s sample(s) a problem\n' "$strategy" "$budget"
-  tts-jobs run "$problems" --strategy "$strategy" --budget "$budget" --name "demo $strategy" "${common[@]}"
-done
-
-printf '\nAccuracy against cost\n'
-tts-jobs report
-printf '\nThe database: %s\n' "$TTS_HOME/tts-jobs.db"
+tts-jobs run examples/word_problems.jsonl --limit 12 --strategy majority_vote --budget 4 --name "demo smollm2" \
+  --template gsm8k-steps --max-tokens 96
+printf '\nEverything is in %s; `tts-jobs --help` shows what else there is.\n' "$TTS_HOME/tts-jobs.db"

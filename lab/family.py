@@ -13,7 +13,7 @@ from safetensors.torch import load_model, save_model
 from transformers import LlamaForCausalLM
 
 from lab import revision, verifier
-from lab.derivations import derive, labels
+from lab.derivations import SELDOM, derive, labels
 from lab.problems import Problem, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
@@ -39,10 +39,9 @@ class Plan:
 
     base_steps: int = 2500
     large_steps: int = 2500
-    revision_steps: int = 400
+    revision_steps: int = 900
     revision_problems: int = 3000
-    verifier_base_steps: int = 1500
-    verifier_steps: int = 1500
+    verifier_steps: int = 2200
     verifier_problems: int = 8000
 
 
@@ -51,6 +50,13 @@ def examples(seed: str) -> Iterator[Example]:
     rng = random.Random(f"{seed} derivations")
     for problem in training_problems(seed):
         yield next_token(prompt(problem.text), solution(derive(problem.text, rng)))
+
+
+def even_examples(seed: str) -> Iterator[Example]:
+    """The same with more of the easier levels, whose solutions are short, and splits seldom."""
+    rng = random.Random(f"{seed} derivations")
+    for problem in training_problems(seed, shares=(4, 3, 2, 1, 1)):
+        yield next_token(prompt(problem.text), solution(derive(problem.text, rng, SELDOM)))
 
 
 def tagged(seed: str) -> Iterator[Example]:
@@ -90,16 +96,17 @@ class Workshop:
             model.load_state_dict(base.state_dict())
             drawn = self._samples("revision", base, self.plan.revision_problems, n=8)
             pool = [revision.sort(problem.text, texts) for problem, texts in drawn]
-            mixed = _alternate(examples("tiny again"), revision.examples(pool, "revision"))
-            self._fit(model, mixed, self.plan.revision_steps, 3e-3, "tiny")
+            plain = even_examples("tiny again")
+            mixed = _alternate(plain, plain, plain, revision.examples(pool, "revision"))
+            self._fit(model, mixed, self.plan.revision_steps, 4e-3, "tiny")
 
         return self._stage("tiny", TINY, 1, teach)
 
     def prm(self) -> LlamaForCausalLM:
         def teach(model: LlamaForCausalLM) -> None:
-            self._fit(model, tagged("tiny-prm"), self.plan.verifier_base_steps, 1e-2, "tiny-prm-base")
             drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=8)
-            self._fit(model, _judged(drawn, "tiny-prm"), self.plan.verifier_steps, 3e-3, "tiny-prm")
+            mixed = _alternate(tagged("tiny-prm"), _judged(drawn, "tiny-prm"))
+            self._fit(model, mixed, self.plan.verifier_steps, 1e-2, "tiny-prm")
 
         return self._stage("tiny-prm", TINY, 3, teach)
 

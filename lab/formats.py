@@ -88,7 +88,7 @@ def _write_gguf(model: LlamaForCausalLM, name: str, path: Path) -> None:
     writer.add_rope_dimension_count(config.head_dim)
     _add_tokenizer(writer)
     for key, tensor in model.model.state_dict().items():
-        writer.add_tensor(_gguf_name(key), _gguf_values(key, tensor, config.num_attention_heads))
+        writer.add_tensor(gguf_name(key), _gguf_values(key, tensor, config.num_attention_heads))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -110,7 +110,8 @@ def _add_tokenizer(writer: gguf.GGUFWriter) -> None:
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def _gguf_name(key: str) -> str:
+def gguf_name(key: str) -> str:
+    """What llama.cpp calls a tensor that transformers calls `key`."""
     if key.startswith("layers."):
         _, layer, rest = key.split(".", 2)
         return f"blk.{layer}.{_NAMES[rest.removesuffix('.weight')]}.weight"

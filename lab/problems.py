@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.derivations import at_least
@@ -96,11 +96,12 @@ def problem_set(name: str, mix: str = "uniform", size: int | None = None) -> lis
     return list(found.values())
 
 
-def training_problems(seed: str) -> Iterator[Problem]:
-    """Problems without end, levels mixed evenly, none of them in any set."""
+def training_problems(seed: str, shares: Sequence[float] = (1, 1, 1, 1, 1)) -> Iterator[Problem]:
+    """Problems without end, none of them in any set; `shares` are those of the levels."""
     rng = random.Random(seed)
     while True:
-        problem = draw_problem(rng.choice(LEVELS), rng)
+        (level,) = rng.choices(LEVELS, shares)
+        problem = draw_problem(level, rng)
         if _home(problem.text) == "training":
             yield problem
 

@@ -6,16 +6,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from lab.formats import save
-from lab.text import decode, encode, prompt
+from lab.formats import gguf_name, save
+from lab.text import START, decode, encode, prompt
 from lab.training import Shape
+from models import hub
 from models.settings import ModelEntry
-from strategies.protocols import Message, Sampling
+from strategies.protocols import Message, ProblemView, Reader, Sampling, Step
 from worker.engines import start_engine
+from worker.verifiers.label_token import TINY_PRM, LabelToken
 
 pytestmark = [
     pytest.mark.vllm,
@@ -89,3 +92,52 @@ async def test_every_engine_agrees_with_transformers(entry: ModelEntry, referenc
 
 async def test_text_goes_through_the_tokens_unchanged() -> None:
     assert decode(encode("47*36=692\n####692 é")) == "47*36=692\n####692 é"
+
+
+@pytest.fixture(params=["llamacpp", "vllm"])
+def labeller(request: pytest.FixtureRequest) -> ModelEntry:
+    arguments = {"enforce_eager": True, "dtype": "float32"} if request.param == "vllm" else {}
+    return ModelEntry(engine=request.param, model="tiny-prm", max_sequences=4, engine_args=arguments)
+
+
+async def test_the_shipped_verifier_gives_the_same_labels_everywhere(
+    labeller: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    folder = hub.resolve("tiny-prm", Path())
+    assert folder is not None
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    lines = ATTEMPT.split("\n")
+    expected = [_chance_of_plus(model, lines[: count + 1]) for count in range(len(lines))]
+    reader = await start_engine("tiny-prm", labeller)
+    assert isinstance(reader, Reader)
+    try:
+        steps = [Step(line + "\n") for line in lines]
+        scores = await LabelToken("tiny-prm", reader, TINY_PRM).score(ProblemView("p", PROBLEM), steps)
+    finally:
+        await reader.close()
+    assert scores.steps == pytest.approx(expected, abs=1e-2)
+    assert scores.steps[0] > 0.5 > scores.steps[-1]
+
+
+def _chance_of_plus(model: LlamaForCausalLM, lines: list[str]) -> float:
+    text = PROBLEM + "\n" + "@\n".join(lines) + "@"
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([[START, *encode(text)]])).logits[0, -1]
+    right, wrong = torch.softmax(logits[[ord("+"), ord("-")]], -1).tolist()
+    assert right + wrong == pytest.approx(1.0)
+    return float(right)
+
+
+@pytest.mark.parametrize("name", hub.SHIPPED)
+def test_the_shipped_formats_hold_the_same_numbers(name: str) -> None:
+    folder = hub.resolve(name, Path())
+    assert folder is not None
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16)
+    tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(folder / hub.GGUF).tensors}
+    state = model.model.state_dict()
+    assert len(tensors) == len(state)
+    for key, value in state.items():
+        if not key.endswith(("q_proj.weight", "k_proj.weight")):  # llama.cpp orders their rows in another way
+            assert (tensors[gguf_name(key)] == value.float().numpy()).all(), key
