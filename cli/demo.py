@@ -51,7 +51,7 @@ class SampleCounts(click.ParamType[tuple[int, ...]]):
 
 
 @click.command()
-@click.option("--problems", type=click.IntRange(1, 2000), default=200, show_default=True, help="How many of the 2,000.")
+@click.option("--problems", type=click.IntRange(1, 2000), default=100, show_default=True, help="How many of the 2,000.")
 @click.option("--samples", type=SampleCounts(), default="1,4,16", show_default=True, help="Samples a problem.")
 @click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Where the plot goes; TTS_HOME/demo.png.")
 @click.option("--quiet", "-q", is_flag=True, help="No live view.")
@@ -68,6 +68,9 @@ def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: boo
       tts-jobs demo
       tts-jobs demo --problems 2000 --samples 1,4,16,64
     """
+    png = png or settings().home / "demo.png"
+    if png != settings().home / "demo.png" and not png.parent.is_dir():
+        raise UserError(f"--png {png}: there is no directory {png.parent}; make it first")
     database = open_database()
     plans = [Plan("greedy", 1)] + [
         Plan(name, n) for name in ("majority_vote", "weighted_vote") for n in samples if n > 1
@@ -79,7 +82,7 @@ def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: boo
     show_report(database, job_ids, as_json=as_json)
     if not as_json:
         _compare(database, plans, job_ids)
-        _draw(database, plans, job_ids, png or settings().home / "demo.png")
+        _draw(database, plans, job_ids, png)
 
 
 def _answer(database: Database, plans: Sequence[Plan], problems: int, quiet: bool) -> list[int]:
@@ -139,13 +142,14 @@ def _draw(database: Database, plans: Sequence[Plan], job_ids: Sequence[int], png
     curves: plot.Curves = {}
     pairs = sorted(zip(plans, job_ids, strict=True), key=lambda pair: (pair[0].strategy, pair[0].samples))
     for strategy, group in groupby(pairs, key=lambda pair: pair[0].strategy):
-        found = [rows[job_id] for _, job_id in group]
+        found = [rows[job_id] for _, job_id in group if rows[job_id]["accuracy"] is not None]
         curves[strategy] = [
             plot.Point(
                 row["flops_canonical"] / row["queries"], row["accuracy"], row["accuracy_low"], row["accuracy_high"]
             )
             for row in found
         ]
+    curves = {strategy: points for strategy, points in curves.items() if points}
     output.console.print(plot.in_terminal(curves, output.console.width), markup=False)
     try:
         plot.as_png(curves, png, f"{GENERATOR} with {VERIFIER} on {rows[job_ids[0]]['queries']} problems")
