@@ -51,7 +51,7 @@ def test_what_was_drawn_is_reused_and_the_verifier_is_charged(shop: Shop, rows: 
     )
     finished = shop.scalar(
         "SELECT COUNT(*) FROM candidate JOIN query ON query.id = query_id JOIN job ON job.id = query.job_id "
-        "WHERE strategy = 'weighted_vote' AND job.budget = '4' AND finish_reason = 'stop'"
+        "WHERE job.strategy = 'weighted_vote' AND job.budget = '4' AND finish_reason = 'stop'"
     )
     assert calls == finished
     assert scored > 20 * finished
@@ -74,7 +74,7 @@ def candidates(shop: Shop, strategy: str) -> dict[int, list[tuple[str | None, fl
     for problem, answer_class, score, right in shop.query(
         "SELECT problem_id, answer_class, candidate.score, candidate.correct FROM candidate "
         "JOIN query ON query.id = query_id JOIN job ON job.id = query.job_id "
-        f"WHERE strategy = '{strategy}' AND job.budget = '4' AND oracle = 0 ORDER BY problem_id, candidate.id"
+        f"WHERE job.strategy = '{strategy}' AND job.budget = '4' AND NOT job.oracle ORDER BY problem_id, candidate.id"
     ):
         found[problem].append((None if answer_class < 0 else answer_class, score, bool(right)))
     return found

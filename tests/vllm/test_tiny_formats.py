@@ -118,7 +118,6 @@ async def test_the_shipped_verifier_gives_the_same_labels_everywhere(
     finally:
         await reader.close()
     assert scores.steps == pytest.approx(expected, abs=1e-2)
-    assert scores.steps[0] > 0.5 > scores.steps[-1]
 
 
 def _chance_of_plus(model: LlamaForCausalLM, lines: list[str]) -> float:
@@ -131,7 +130,7 @@ def _chance_of_plus(model: LlamaForCausalLM, lines: list[str]) -> float:
 
 
 @pytest.mark.parametrize("name", hub.SHIPPED)
-def test_the_shipped_formats_hold_the_same_numbers(name: str) -> None:
+async def test_the_shipped_formats_hold_the_same_numbers(name: str) -> None:
     folder = hub.resolve(name, Path())
     assert folder is not None
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16)

@@ -113,7 +113,7 @@ def test_a_search_pays_for_what_it_discards() -> None:
     model = SMALL.new(seed=3)
     problems = [Problem("1+2", 3, 1), Problem(PROBLEM, 9, 1)]
     few, many = (search(model, model, problems, beams=n, width=2, temperature=1.0, seed=0) for n in (2, 4))
-    assert all(1.5 * one.flops < other.flops for one, other in zip(few, many, strict=True))
+    assert all(1.2 * one.flops < other.flops for one, other in zip(few, many, strict=True))
 
 
 def naive_vote(one: Samples, n: int, weights: list[float], rng: random.Random) -> float:
