@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import islice
 
@@ -10,6 +11,7 @@ import pytest
 from lab.derivations import answer_of, at_least, derive, is_right, labels
 from lab.expressions import evaluate, operations, read, write
 from lab.problems import FEWEST_DERIVATIONS, LEVELS, MIXES, RECIPES, SETS, draw_problem, problem_set, training_problems
+from scheduler.tiny import PROBLEMS
 
 
 @pytest.mark.parametrize("text", ["(47*36)+5", "9-(2*(45+83))", "((1+2)*(3-4))-7", "12"])
@@ -99,7 +101,14 @@ def test_the_mixes(mix: str, shares: list[float]) -> None:
 
 def test_the_sets_are_the_same_everywhere() -> None:
     assert [(problem.text, problem.answer, problem.level) for problem in problem_set("held-out", size=3)] == [
-        ("((5*5)-11)-(53+34)", 927, 1),
-        ("57-(53+((3*66)*7))", 618, 2),
-        ("95-(6*(48-91))", 353, 3),
+        ("(4-16)-(28+70)", 890, 1),
+        ("((54-(85-594))+54)-(55+(54+35))", 473, 2),
+        ("(899+(98*20))+((51*6)-(642-943))", 466, 3),
+    ]
+
+
+def test_the_shipped_problems_are_the_held_out_set() -> None:
+    rows = [json.loads(line) for line in PROBLEMS.read_text().splitlines()]
+    assert [(row["prompt"], row["answer"], row["level"]) for row in rows] == [
+        (problem.text, str(problem.answer), problem.level) for problem in problem_set("held-out")
     ]
