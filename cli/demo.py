@@ -68,8 +68,7 @@ def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: boo
       tts-jobs demo
       tts-jobs demo --problems 2000 --samples 1,4,16,64
     """
-    png = png or settings().home / "demo.png"
-    if png != settings().home / "demo.png" and not png.parent.is_dir():
+    if png is not None and not png.parent.is_dir():
         raise UserError(f"--png {png}: there is no directory {png.parent}; make it first")
     database = open_database()
     plans = [Plan("greedy", 1)] + [
@@ -82,7 +81,7 @@ def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: boo
     show_report(database, job_ids, as_json=as_json)
     if not as_json:
         _compare(database, plans, job_ids)
-        _draw(database, plans, job_ids, png)
+        _draw(database, plans, job_ids, png or settings().home / "demo.png")
 
 
 def _answer(database: Database, plans: Sequence[Plan], problems: int, quiet: bool) -> list[int]:

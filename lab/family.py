@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from safetensors.torch import load_model, save_model
 from transformers import LlamaForCausalLM
 
 from lab import revision, verifier
-from lab.derivations import SELDOM, derive, labels
+from lab.derivations import SELDOM, SPLITS, derive, labels
 from lab.problems import Problem, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
@@ -27,7 +27,6 @@ TOKENS = 16384
 TEMPERATURE = 0.8
 """Of the samples that revisions and the verifier are taught on: a little above the one the family is used at, so that
 they have seen more kinds of mistakes."""
-
 
 USED_AT = 0.6
 """The temperature the family is measured and used at (`models/prompts/tiny.j2`)."""
@@ -45,22 +44,17 @@ class Plan:
     verifier_problems: int = 8000
 
 
-def examples(seed: str) -> Iterator[Example]:
-    """Right solutions of training problems, without end."""
+def examples(
+    seed: str, levels: Sequence[float] = (1, 1, 1, 1, 1), splits: Mapping[str, float] = SPLITS
+) -> Iterator[Example]:
+    """Right solutions of training problems, without end; `levels` and `splits` are shares."""
     rng = random.Random(f"{seed} derivations")
-    for problem in training_problems(seed):
-        yield next_token(prompt(problem.text), solution(derive(problem.text, rng)))
-
-
-def even_examples(seed: str) -> Iterator[Example]:
-    """The same with more of the easier levels, whose solutions are short, and splits seldom."""
-    rng = random.Random(f"{seed} derivations")
-    for problem in training_problems(seed, shares=(4, 3, 2, 1, 1)):
-        yield next_token(prompt(problem.text), solution(derive(problem.text, rng, SELDOM)))
+    for problem in training_problems(seed, levels):
+        yield next_token(prompt(problem.text), solution(derive(problem.text, rng, splits)))
 
 
 def tagged(seed: str) -> Iterator[Example]:
-    """The same in the verifier's format: every step is right."""
+    """Such solutions in the verifier's format: every step is right."""
     rng = random.Random(f"{seed} derivations")
     for problem in training_problems(seed):
         lines = derive(problem.text, rng)
@@ -96,7 +90,8 @@ class Workshop:
             model.load_state_dict(base.state_dict())
             drawn = self._samples("revision", base, self.plan.revision_problems, n=8)
             pool = [revision.sort(problem.text, texts) for problem, texts in drawn]
-            plain = even_examples("tiny again")
+            # More of the easier levels, whose solutions are short.
+            plain = examples("tiny again", levels=(4, 3, 2, 1, 1), splits=SELDOM)
             mixed = _alternate(plain, plain, plain, revision.examples(pool, "revision"))
             self._fit(model, mixed, self.plan.revision_steps, 4e-3, "tiny")
 

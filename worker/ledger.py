@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from models import flops
 from models.costs import CostModel, most_scored
 from models.prices import dollars
 from strategies.protocols import TokenUsage
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(slots=True)
@@ -47,6 +49,16 @@ class UsageRow:
 
 _COUNTED = ("calls", "prompt_tokens", "canonical_prompt_tokens", "generated_tokens", "scored_tokens", "gpu_seconds")
 _PERHAPS_UNKNOWN = ("cached_tokens", "flops", "flops_canonical", "flops_2nd")
+
+
+def _sum(values: Iterable[_Number | None]) -> _Number | None:
+    """The sum; of something unknown, unknown."""
+    known: list[_Number] = []
+    for value in values:
+        if value is None:
+            return None
+        known.append(value)
+    return sum(known[1:], known[0])
 
 
 class Ledger:
@@ -134,25 +146,26 @@ class Ledger:
         if not passes or costs is None:
             return
         architecture, longest = costs.architecture, max(one.prompt_tokens for one in passes)
-        cached = [one.cached_tokens for one in passes]
-        known = None if None in cached else sum(count or 0 for count in cached)
-        actual = None
-        if architecture is not None and known is not None:
-            actual = sum(flops.forward_flops(architecture, one.prompt_tokens - (one.cached_tokens or 0), one.cached_tokens or 0, 1) for one in passes)  # fmt: skip
         prompt = sum(one.prompt_tokens for one in passes)
+        cached = _sum(one.cached_tokens for one in passes)
+        executed = None
+        if architecture is not None:
+            executed = _sum(
+                flops.scoring_flops(architecture, one.prompt_tokens, one.cached_tokens, 1) for one in passes
+            )
         self._book(
             UsageRow(
                 phase="score",
                 model=costs.model,
                 calls=len(passes),
                 prompt_tokens=prompt,
-                cached_tokens=known,
+                cached_tokens=cached,
                 scored_tokens=longest,
-                flops=actual,
-                flops_canonical=flops.forward_flops(architecture, longest, 0, len(passes)) if architecture else None,
+                flops=executed,
+                flops_canonical=flops.scoring_flops(architecture, longest, 0, len(passes)) if architecture else None,
                 flops_2nd=flops.flops_2nd(architecture, longest) if architecture else None,
                 gpu_seconds=gpu_seconds,
-                dollars=dollars(costs.price, prompt=prompt, cached=known, generated=0, gpu_seconds=gpu_seconds),
+                dollars=dollars(costs.price, prompt=prompt, cached=cached, generated=0, gpu_seconds=gpu_seconds),
             )
         )
 
