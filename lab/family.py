@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from safetensors.torch import load_model, save_model
 from transformers import LlamaForCausalLM
 
 from lab import revision, verifier
-from lab.derivations import SELDOM, SPLITS, derive, labels
+from lab.derivations import derive, labels
 from lab.problems import Problem, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
@@ -21,8 +21,6 @@ from lab.training import Example, Shape, fit, next_token
 
 TINY = Shape(layers=5, width=96)
 LARGE = Shape(layers=6, width=256)
-TOKENS = 16384
-"""Tokens a training step."""
 
 TEMPERATURE = 0.8
 """Of the samples that revisions and the verifier are taught on: a little above the one the family is used at, so that
@@ -37,20 +35,19 @@ class Plan:
     """How much is trained and drawn."""
 
     base_steps: int = 2500
-    large_steps: int = 2500
-    revision_steps: int = 900
+    large_steps: int = 3500
+    revision_steps: int = 4000
     revision_problems: int = 3000
-    verifier_steps: int = 2200
+    reader_steps: int = 10000
+    verifier_steps: int = 6000
     verifier_problems: int = 8000
 
 
-def examples(
-    seed: str, levels: Sequence[float] = (1, 1, 1, 1, 1), splits: Mapping[str, float] = SPLITS
-) -> Iterator[Example]:
-    """Right solutions of training problems, without end; `levels` and `splits` are shares."""
+def examples(seed: str, levels: Sequence[float] = (1, 1, 1, 1, 1)) -> Iterator[Example]:
+    """Right solutions of training problems, without end; `levels` are their shares."""
     rng = random.Random(f"{seed} derivations")
     for problem in training_problems(seed, levels):
-        yield next_token(prompt(problem.text), solution(derive(problem.text, rng, splits)))
+        yield next_token(prompt(problem.text), solution(derive(problem.text, rng)))
 
 
 def tagged(seed: str) -> Iterator[Example]:
@@ -73,7 +70,7 @@ class Workshop:
             "tiny-base",
             TINY,
             1,
-            lambda model: self._fit(model, examples("tiny"), self.plan.base_steps, 1.2e-2, "tiny-base"),
+            lambda model: self._fit(model, examples("tiny"), self.plan.base_steps, 1.2e-2, "tiny-base", 16384),
         )
 
     def large(self) -> LlamaForCausalLM:
@@ -91,22 +88,39 @@ class Workshop:
             drawn = self._samples("revision", base, self.plan.revision_problems, n=8)
             pool = [revision.sort(problem.text, texts) for problem, texts in drawn]
             # More of the easier levels, whose solutions are short.
-            plain = examples("tiny again", levels=(4, 3, 2, 1, 1), splits=SELDOM)
+            plain = examples("tiny again", levels=(4, 3, 2, 1, 1))
             mixed = _alternate(plain, plain, plain, revision.examples(pool, "revision"))
             self._fit(model, mixed, self.plan.revision_steps, 4e-3, "tiny")
 
         return self._stage("tiny", TINY, 1, teach)
 
+    def prm_base(self) -> LlamaForCausalLM:
+        return self._stage(
+            "tiny-prm-base",
+            TINY,
+            3,
+            lambda model: self._fit(model, tagged("tiny-prm-base"), self.plan.reader_steps, 1.2e-2, "tiny-prm-base"),
+        )
+
     def prm(self) -> LlamaForCausalLM:
         def teach(model: LlamaForCausalLM) -> None:
+            model.load_state_dict(self.prm_base().state_dict())
             drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=8)
             mixed = _alternate(tagged("tiny-prm"), _judged(drawn, "tiny-prm"))
             self._fit(model, mixed, self.plan.verifier_steps, 1e-2, "tiny-prm")
 
         return self._stage("tiny-prm", TINY, 3, teach)
 
-    def _fit(self, model: LlamaForCausalLM, examples: Iterator[Example], steps: int, peak: float, name: str) -> None:
-        fit(model, examples, steps=steps, tokens=TOKENS, peak=peak, name=name)
+    def _fit(
+        self,
+        model: LlamaForCausalLM,
+        examples: Iterator[Example],
+        steps: int,
+        peak: float,
+        name: str,
+        tokens: int = 3072,
+    ) -> None:
+        fit(model, examples, steps=steps, tokens=tokens, peak=peak, name=name)
 
     def _stage(self, name: str, shape: Shape, seed: int, teach: Callable[[LlamaForCausalLM], None]) -> LlamaForCausalLM:
         model, path = shape.new(seed).to(self.device), self.folder / f"{name}.safetensors"

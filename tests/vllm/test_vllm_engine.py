@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from models.errors import UserError
 from models.settings import ModelEntry
-from strategies.protocols import EngineDied, Generator, Prefix, QueryError
+from strategies.protocols import EngineDied, Generator, Message, Prefix, QueryError, Sampling
 from tests.integration.engines.conformance import CONTEXT, GREEDY, PLAIN, STORY, SUM, AnyGenerator, LanguageModel
 from worker.engines import start_engine
 
@@ -66,6 +66,26 @@ async def test_every_token_has_a_logprob_even_the_last(generator: Generator) -> 
     assert completion.token_ends is not None
     assert len(completion.tokens) == len(completion.logprobs) == len(completion.token_ends)
     assert completion.token_ends[-1] == len(completion.text)
+
+
+async def test_more_prompts_than_one_step_reads_are_drawn_each_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    arguments = {"enforce_eager": True, "dtype": "float32", "max_num_batched_tokens": 256}
+    wanted = ModelEntry(engine="vllm", model="tiny", context_length=256, max_sequences=16, engine_args=arguments)
+    engine = await start_engine("tiny", wanted)
+    sampling = Sampling(temperature=0.6, max_tokens=40)
+    try:
+        prefix = await engine.encode([Message("user", "((47*36)+(51*22))-((12+7)*(9+5))")])
+        drawn = await asyncio.gather(
+            *(
+                engine.generate(prefix, n=8, stop=[], max_tokens=40, sampling=sampling, seeds=range(start, start + 8))
+                for start in range(0, 64, 8)
+            )
+        )
+    finally:
+        await engine.close()
+    assert len({completion.text for group in drawn for completion in group}) > 10
 
 
 async def test_a_token_that_does_not_exist_is_the_querys_error(generator: Generator) -> None:

@@ -122,7 +122,8 @@ def _serve(name: str, path: Path, entry: ModelEntry, capacity: int, context: int
     params.model.path = str(path)
     params.n_parallel = capacity
     params.n_ctx = capacity * context
-    params.kv_unified = True
+    # Each sequence its own cells: attention over a shared cache reads every other sequence's too, to no purpose.
+    params.kv_unified = False
     params.fit_params = False
     params.warmup = False
     params.cache_prompt = True

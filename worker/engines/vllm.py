@@ -223,6 +223,7 @@ async def start(name: str, entry: ModelEntry) -> VllmGenerator:
 
 def _load(name: str, entry: ModelEntry) -> Any:
     from vllm import AsyncEngineArgs
+    from vllm.platforms import current_platform
     from vllm.v1.engine.async_llm import AsyncLLM
 
     path = hub.resolve(entry.model, settings().home)
@@ -232,6 +233,8 @@ def _load(name: str, entry: ModelEntry) -> Any:
         "disable_log_stats": True,
         "enable_log_requests": False,
         **({"max_model_len": entry.context_length} if entry.context_length else {}),
+        # Behind a prompt read in parts vLLM rewinds the request's random numbers, which only a GPU's generator can.
+        **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
         **entry.engine_args,
         "generation_config": "vllm",
         "logprobs_mode": "raw_logprobs",

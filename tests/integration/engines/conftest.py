@@ -20,7 +20,7 @@ CACHE = Path(os.environ.get("TTS_TEST_CACHE", Path(__file__).parents[3] / ".cach
 SERVER = """
 import sys, xllamacpp
 params = xllamacpp.CommonParams()
-params.model.path, params.n_parallel, params.n_ctx, params.kv_unified = sys.argv[1], 16, 16 * 2048, True
+params.model.path, params.n_parallel, params.n_ctx = sys.argv[1], 16, 16 * 2048
 params.n_threads_http, params.ui, params.verbosity, params.port = 20, False, -1, 0
 params.fit_params, params.warmup, params.cache_ram_mib = False, False, 0
 for pool in (params.cpuparams, params.cpuparams_batch):
