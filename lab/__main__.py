@@ -40,13 +40,7 @@ def main() -> None:
     given = parser.parse_args()
 
     shop = Workshop(given.folder, Plan(), given.device)
-    make = {
-        "tiny-base": shop.base,
-        "tiny": shop.tiny,
-        "tiny-large": shop.large,
-        "tiny-prm-base": shop.prm_base,
-        "tiny-prm": shop.prm,
-    }
+    make = {"tiny-base": shop.base, "tiny": shop.tiny, "tiny-large": shop.large, "tiny-prm": shop.prm}
     if given.command == "train":
         for name in given.models:
             make[name]()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lab.expressions import Node, Operation, evaluate, operations, put, read, ready
 
@@ -17,6 +17,9 @@ ANSWER = "####"
 
 SPLITS = {"*": 0.2, "+": 0.06, "-": 0.06}
 """Share of the operations that a training derivation splits rather than computes at once, where both can be done."""
+
+SELDOM = {**SPLITS, "*": 0.12}
+"""The same once splitting has been learned."""
 
 
 def splits(operation: Operation) -> dict[str, Node]:
@@ -42,12 +45,12 @@ def _parts(number: int) -> Iterator[tuple[int, int]]:
         yield number - number % place, number % place
 
 
-def derive(problem: str, rng: random.Random) -> list[str]:
+def derive(problem: str, rng: random.Random, shares: Mapping[str, float] = SPLITS) -> list[str]:
     """A right solution drawn at random: its lines, the answer's included."""
     root, lines = read(problem), []
     while not isinstance(root, int):
         path, operation = rng.choice(list(ready(root)))
-        ways = splits(operation) if rng.random() < SPLITS[operation.operator] else {}
+        ways = splits(operation) if rng.random() < shares[operation.operator] else {}
         ways = ways or {str(evaluate(operation)): evaluate(operation)}
         right_hand = rng.choice(list(ways))
         root = put(root, path, ways[right_hand])

@@ -24,14 +24,25 @@ Node = int | Operation
 
 
 def compute(operator: str, left: int, right: int) -> int:
-    """One operation modulo 1000; the result lies in 0..999, a negative difference included."""
+    """One operation, before its result is taken modulo 1000."""
     if operator == "+":
-        return (left + right) % MODULUS
-    return (left - right if operator == "-" else left * right) % MODULUS
+        return left + right
+    return left - right if operator == "-" else left * right
 
 
 def evaluate(node: Node) -> int:
-    return node if isinstance(node, int) else compute(node.operator, evaluate(node.left), evaluate(node.right))
+    """In 0..999, a negative difference included."""
+    if isinstance(node, int):
+        return node
+    return compute(node.operator, evaluate(node.left), evaluate(node.right)) % MODULUS
+
+
+def within(node: Node, results: range) -> bool:
+    """Whether every operation's own result, before it is taken modulo 1000, lies in `results`."""
+    if isinstance(node, int):
+        return True
+    own = compute(node.operator, evaluate(node.left), evaluate(node.right))
+    return own in results and within(node.left, results) and within(node.right, results)
 
 
 def operations(node: Node) -> int:

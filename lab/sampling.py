@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import DynamicCache, LlamaForCausalLM
 from transformers.cache_utils import DynamicLayer
 
+from lab.precision import fast
 from lab.text import END, decode, encode
 from lab.training import IGNORED, next_token
 
@@ -93,7 +94,7 @@ def _complete(
     going = torch.ones_like(rows, dtype=torch.bool)
     for _ in range(longest):
         places = (seen.cumsum(1) - 1).clamp(min=0)[:, -read.shape[1] :]
-        with torch.autocast(model.device.type, torch.bfloat16):
+        with fast(model.device.type):
             logits = model(
                 input_ids=read,
                 attention_mask=seen,
@@ -130,7 +131,7 @@ def mean_logprobs(model: LlamaForCausalLM, pairs: Sequence[tuple[list[int], str]
         longest = max(len(tokens) for tokens, _ in rows)
         read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in rows], device=model.device)
         goal = torch.tensor([goals + [IGNORED] * (longest - len(goals)) for _, goals in rows], device=model.device)
-        with torch.autocast(model.device.type, torch.bfloat16):
+        with fast(model.device.type):
             logits = model(input_ids=read, use_cache=False).logits.float()
         losses = cross_entropy(logits.transpose(1, 2), goal, ignore_index=IGNORED, reduction="none")
         means = -losses.sum(1) / (goal != IGNORED).sum(1)

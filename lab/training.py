@@ -15,7 +15,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lab.text import END, LONGEST, START, VOCABULARY
+from lab.muon import Muon
+from lab.precision import fast
+from lab.text import END, LONGEST, START, VOCABULARY, encode
 
 IGNORED = -100
 POOL = 32
@@ -63,6 +65,17 @@ def next_token(prefix: list[int], rest: list[int]) -> Example:
     return tokens[:-1], [IGNORED] * (len(prefix) - 1) + rest
 
 
+def results(lines: list[str]) -> Example:
+    """Learn to write what stands behind the equals sign of each of some steps that have nothing to do with each other."""
+    tokens, goals = [START], []
+    for line in lines:
+        left_hand, right_hand = line.split("=", 1)
+        given, learned = encode(f"{left_hand}="), encode(f"{right_hand}\n")
+        goals += [IGNORED] * len(given) + learned
+        tokens += given + learned
+    return tokens[:-1], goals
+
+
 def fit(
     model: LlamaForCausalLM, examples: Iterable[Example], *, steps: int, tokens: int, peak: float, name: str
 ) -> float:
@@ -73,10 +86,8 @@ def fit(
     """
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    optimizers = [
-        torch.optim.Muon(matrices, lr=peak, momentum=0.95, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    muon = Muon(matrices, momentum=0.95, weight_decay=0.01)
+    adam = torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
     model.train()
     decoder = model.model
     if steps >= WORTH_COMPILING and shutil.which("c++"):
@@ -85,14 +96,12 @@ def fit(
     started = time.monotonic()
     for step, batch in enumerate(itertools.islice(_batches(examples, tokens), steps)):
         rate = peak * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        model.zero_grad()
         losses.append(_loss(model, decoder, batch))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        muon.step(rate)
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
         if step % 50 == 49:
             recent = sum(losses[-50:]) / 50
             print(
@@ -107,7 +116,7 @@ def _loss(model: LlamaForCausalLM, decoder: Callable[..., Any], batch: list[Exam
     longest = max(len(tokens) for tokens, _ in batch)
     read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in batch], device=model.device)
     wanted = torch.tensor([goal + [IGNORED] * (longest - len(goal)) for _, goal in batch], device=model.device)
-    with torch.autocast(model.device.type, torch.bfloat16):
+    with fast(model.device.type):
         # Padding stands behind the text and attention looks back only, so no mask is needed.
         hidden = decoder(input_ids=read, use_cache=False).last_hidden_state
         kept = wanted != IGNORED

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from transformers import LlamaForCausalLM
 
-from lab.text import END, RIGHT, STEP_TAG, WRONG, encode, prompt
+from lab.precision import fast
+from lab.text import END, RIGHT, START, STEP_TAG, WRONG, encode, prompt
 from lab.training import IGNORED, Example
 
 ROWS = 256
@@ -16,9 +17,9 @@ ROWS = 256
 _LABELS = (ord(WRONG), ord(RIGHT))
 
 
-def _tagged(problem: str, lines: Sequence[str]) -> tuple[list[int], list[tuple[int, int]]]:
-    """Tokens of a candidate with a tag behind every step, and for each step where it starts and where its tag is."""
-    tokens, spans = prompt(problem), []
+def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tuple[int, int]]]:
+    """`tokens` and the lines with a tag behind each, and for each line where it starts and where its tag is."""
+    spans = []
     for line in lines:
         start = len(tokens)
         tokens += encode(line + STEP_TAG)
@@ -30,11 +31,24 @@ def _tagged(problem: str, lines: Sequence[str]) -> tuple[list[int], list[tuple[i
 def labelled(problem: str, lines: Sequence[str], right: Sequence[bool]) -> Example:
     """Learn the label of every step and, as far as all is right, to write the steps too: who knows what should
     stand there sees best that it does not."""
-    tokens, spans = _tagged(problem, lines)
+    tokens, spans = _tagged(prompt(problem), lines)
     goals = [IGNORED] * len(tokens)
     for (start, tag), label in zip(spans, right, strict=True):
         if label:
             goals[start - 1 : tag] = tokens[start : tag + 1]
+        goals[tag] = _LABELS[label]
+    return tokens, goals
+
+
+def drill(lines: Sequence[str], right: Sequence[bool]) -> Example:
+    """The same for single operations that belong to no problem, each judged by itself: what stands in front of the
+    equals sign is given, and the result is learned where it is right."""
+    tokens, spans = _tagged([START], lines)
+    goals = [IGNORED] * len(tokens)
+    for (start, tag), line, label in zip(spans, lines, right, strict=True):
+        if label:
+            known = start + line.index("=")
+            goals[known:tag] = tokens[known + 1 : tag + 1]
         goals[tag] = _LABELS[label]
     return tokens, goals
 
@@ -46,10 +60,10 @@ def scores(model: LlamaForCausalLM, candidates: Sequence[tuple[str, Sequence[str
     found: list[list[float]] = [[] for _ in candidates]
     for start in range(0, len(order), ROWS):
         chunk = order[start : start + ROWS]
-        tagged = [_tagged(*candidates[i]) for i in chunk]
+        tagged = [_tagged(prompt(candidates[i][0]), candidates[i][1]) for i in chunk]
         longest = max(len(tokens) for tokens, _ in tagged)
         read = torch.tensor([tokens + [END] * (longest - len(tokens)) for tokens, _ in tagged], device=model.device)
-        with torch.autocast(model.device.type, torch.bfloat16):
+        with fast(model.device.type):
             hidden = model.model(input_ids=read, use_cache=False).last_hidden_state
             rows = [row for row, (_, spans) in enumerate(tagged) for _ in spans]
             tags = [tag for _, spans in tagged for _, tag in spans]

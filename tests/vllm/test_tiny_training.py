@@ -11,12 +11,15 @@ import torch
 
 from lab import costs, revision, verifier
 from lab.beam import search
-from lab.family import examples
+from lab.family import DRILL, examples, judged_products, products
+from lab.growth import widen
+from lab.muon import orthogonal
+from lab.precision import fast
 from lab.problems import Problem
 from lab.replay import Samples, auc, best, passed, vote, weighted_vote
 from lab.sampling import draw, mean_logprobs
 from lab.text import END, RIGHT, STEP_TAG, WRONG, decode, encode, prompt
-from lab.training import IGNORED, Shape, fit, next_token
+from lab.training import IGNORED, Shape, fit, next_token, results
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
@@ -55,6 +58,49 @@ def test_a_verifier_is_taught_every_label_and_only_right_steps() -> None:
     assert written[0][0] == PROBLEM + "\n"
 
 
+def test_drills_judge_every_product_by_itself() -> None:
+    drawn = [(Problem(PROBLEM, 9, 1), ["12*34=408\n4-1=3", "12*34=407\n12*34=408\n50*7=7*50", "9*23=9*20+9*3\n1+"])]
+    tokens, goals = next(judged_products(drawn, "seed"))
+    text = decode(tokens)
+    right = {"12*34=408": True, "12*34=407": False, "50*7=7*50": False, "9*23=9*20+9*3": True}
+    lines = [line.removesuffix(STEP_TAG) for line in text.strip().split("\n")]
+    assert len(lines) == DRILL
+    assert set(lines) <= right.keys()
+    found = taught((tokens, goals))
+    labels = [goal for behind, goal in found if behind.endswith(STEP_TAG)]
+    assert labels == [RIGHT if right[line] else WRONG for line in lines]
+    written = "".join(goal for behind, goal in found if not behind.endswith(STEP_TAG))
+    assert written == "".join(line.partition("=")[2] + STEP_TAG for line in lines if right[line])
+
+
+def test_what_stands_in_front_of_the_equals_sign_is_given() -> None:
+    tokens, goals = results(["12*34=408", "9*23=9*20+9*3"])
+    assert decode(tokens) == "12*34=408\n9*23=9*20+9*3"
+    assert "".join(goal for _, goal in taught((tokens, goals))) == "408\n9*20+9*3\n"
+    assert len(goals) == len(tokens)
+    drawn = decode(next(products("seed"))[0]).split("\n")
+    assert len(drawn) == DRILL
+    assert all("*" in line.partition("=")[0] for line in drawn)
+
+
+def test_a_wider_model_starts_as_the_one_it_grew_from() -> None:
+    small, wide = Shape(layers=1, width=96).new(seed=3), Shape(layers=1, width=288).new(seed=4)
+    widen(small, wide)
+    read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
+    with torch.inference_mode():
+        assert torch.allclose(wide(read).logits, small(read).logits, atol=1e-4)
+    first, second = wide.model.layers[0].mlp.up_proj.weight[:, :192].split(96, dim=1)
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_steps_are_made_orthogonal() -> None:
+    torch.manual_seed(0)
+    for rows, columns in ((16, 16), (16, 40), (40, 16)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(3, rows, columns) * 1e-3))
+        assert values.min() > 0.3
+        assert values.max() < 1.3
+
+
 def test_revisions_are_as_in_the_paper() -> None:
     right, wrong = "2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=4\n6+4=10\n####10"
     far = "4-1=300\n2*3=999\n999+300=1299\n####299"
@@ -88,7 +134,7 @@ def test_samples_are_the_models_own() -> None:
     (one, other), *_ = draw(model, prompts, n=2, temperature=1.0, seed=0, longest=12)
     assert one != other
     read = torch.tensor([[*prompts[0], *encode(first)]])
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with torch.inference_mode(), fast("cpu"):
         known = torch.log_softmax(model(input_ids=read).logits[0].float(), -1)
     goals = [*encode(first), END]
     expected = [known[len(prompts[0]) - 1 + i, token].item() for i, token in enumerate(goals)]

@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from lab.derivations import answer_of, at_least, derive, is_right, labels
-from lab.expressions import evaluate, operations, read, write
+from lab.expressions import evaluate, operations, read, within, write
 from lab.problems import FEWEST_DERIVATIONS, LEVELS, MIXES, RECIPES, SETS, draw_problem, problem_set, training_problems
 from scheduler.tiny import PROBLEMS
 
@@ -99,11 +99,19 @@ def test_the_mixes(mix: str, shares: list[float]) -> None:
     assert [sum(p.level == level for p in problems) / 150 for level in LEVELS] == pytest.approx(shares, abs=0.01)
 
 
+def test_the_easiest_level_of_a_set_keeps_to_results_of_two_and_three_digits() -> None:
+    easiest = [problem for problem in problem_set("held-out", size=300) if problem.level == 1]
+    assert len(easiest) == 60
+    assert all(within(read(problem.text), range(10, 1000)) for problem in easiest)
+    assert not within(read("(7-12)+20"), range(10, 1000))  # -5 wraps around, though the answer does not
+    assert not within(read("(990+15)-20"), range(10, 1000))
+
+
 def test_the_sets_are_the_same_everywhere() -> None:
     assert [(problem.text, problem.answer, problem.level) for problem in problem_set("held-out", size=3)] == [
-        ("(4-16)-(28+70)", 890, 1),
-        ("((54-(85-594))+54)-(55+(54+35))", 473, 2),
-        ("(899+(98*20))+((51*6)-(642-943))", 466, 3),
+        ("(62+98)+(7+62)", 229, 1),
+        ("((98-256)-42)+((58-89)+83)", 852, 2),
+        ("77+((70*80)-((46*4)-64))", 557, 3),
     ]
 
 

@@ -1,0 +1,32 @@
+"""A wider model that at first computes exactly what a smaller one does (Net2Net, Chen et al., 1511.05641, section 2.2)."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LlamaForCausalLM
+
+UNLIKE = 0.5
+"""Spread of what tells the copies of a unit apart, in standard deviations of the matrix it is added to."""
+
+
+@torch.no_grad()
+def widen(small: LlamaForCausalLM, wide: LlamaForCausalLM) -> None:
+    """Fill `wide`, of as many layers and a whole multiple of the width, so that its logits are those of `small`.
+
+    Every unit of the residual stream, every head and every MLP neuron stands there in several copies, and what reads
+    them shares its weights among the copies. Random numbers that sum to zero over the copies are added to the shares:
+    they change nothing until training moves the copies apart, which equal shares would keep alike for ever.
+    """
+    times = wide.config.hidden_size // small.config.hidden_size
+    target = wide.state_dict()
+    for name, weight in small.state_dict().items():
+        if weight.ndim == 1:
+            # The output's matrix is the embedding's, so its sum over the copies is taken back here.
+            grown = weight.repeat(times) / (times if name == "model.norm.weight" else 1)
+        elif name in ("model.embed_tokens.weight", "lm_head.weight"):
+            grown = weight.repeat(1, times)
+        else:
+            noise = torch.randn(weight.shape[0] * times, times, weight.shape[1]) * weight.std().cpu() * UNLIKE
+            noise -= noise.mean(dim=1, keepdim=True)
+            grown = weight.repeat(times, times) / times + noise.flatten(1).to(weight.device)
+        target[name].copy_(grown)
