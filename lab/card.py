@@ -6,12 +6,13 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import pstdev
 
 import torch
 from transformers import LlamaForCausalLM
 
 from lab import beam, costs, formats
-from lab.measure import SIZES, Measured, greedy, judge, measure, table
+from lab.measure import GAINS, SIZES, Measured, by_level, gain, greedy, judge, measure, missteps, right
 from lab.problems import Problem
 from lab.replay import Figure, Samples, explained_by_length, figure, weighted_vote
 
@@ -19,6 +20,9 @@ WEIGHTS = Path("models/weights")
 CARD = "MODEL_CARD.md"
 MIDDLE = (2, 3, 4)
 """Levels on which a search has something to gain: the easiest is settled, the hardest beyond reach."""
+TYPICAL = 60
+"""Tokens behind which a solution's middle stands, its prompt's included."""
+
 BEAMS = (4, 16)
 WIDTH = 4
 
@@ -53,9 +57,10 @@ def write(
     """Measure the family on `problems` and write the card beside the weights."""
     tiny, prm = family["tiny"], family["tiny-prm"]
     measured = measure(tiny, prm, problems, n=samples, temperature=temperature)
-    large = [float(right) for right in greedy(family["tiny-large"], problems)]
+    larger = greedy(family["tiny-large"], problems)
+    large = [float(right(problem, text)) for problem, text in zip(problems, larger, strict=True)]
     gains = figure([a - float(one.greedy) for a, one in zip(large, measured.samples, strict=True)])
-    rows = table(measured.samples)
+    rows = by_level(measured.samples)
     sections = [
         ["# Model card: tiny, tiny-large, tiny-prm"],
         [
@@ -64,12 +69,15 @@ def write(
             f"{temperature:g}; means over problems with 95 % intervals (bootstrap over problems).",
         ],
         _sizes(family),
-        _levels(rows),
+        _levels(rows, missteps(problems, measured.greedy), _spread(measured)),
         [
             f"Prompt length explains {explained_by_length(measured.samples):.2f} of the variance of pass@1 (R^2 of a cubic).",
             f"tiny-large, greedily: {figure(large)}; above tiny, greedily: {gains}.",
         ],
         _curve(rows),
+        _table(
+            ("difference, problem by problem", ""), [(name, rows["all"][name]) for name in (gain(*p) for p in GAINS)]
+        ),
         _verifier(rows["all"], prm, problems, measured),
         _search(tiny, prm, problems, measured, temperature),
         ["## Files"],
@@ -87,18 +95,38 @@ def _sizes(family: Mapping[str, LlamaForCausalLM]) -> list[str]:
     found = []
     for name, model in family.items():
         shape, weights = costs.architecture(model), sum(matrix.numel() for matrix in model.parameters())
-        found.append((name, f"{shape.layers} x {shape.hidden}", f"{weights:,}", f"{costs.writing(shape, 1, 100):,.0f}"))
-    return _table(("model", "layers x width", "parameters", "FLOPs of the 100th token"), found)
+        found.append(
+            (name, f"{shape.layers} x {shape.hidden}", f"{weights:,}", f"{costs.writing(shape, 1, TYPICAL):,.0f}")
+        )
+    return _table(("model", "layers x width", "parameters", f"FLOPs of token {TYPICAL}"), found)
 
 
-def _levels(rows: Mapping[str, Mapping[str, Figure]]) -> list[str]:
+def _levels(
+    rows: Mapping[str, Mapping[str, Figure]], wrong: Mapping[int, float], spread: Mapping[int, float]
+) -> list[str]:
     cells = ("greedy", "pass@1", "pass@64", "majority@64", "weighted@64", "best@64", "derivations")
-    found = [(name, *(row.get(cell, "-") for cell in cells)) for name, row in rows.items()]
-    return [
-        *_table(("level", *cells), found),
-        "",
-        "derivations: how many differ among the first 8 right answers to a problem.",
+    found = [
+        (
+            name,
+            *(row.get(cell, "-") for cell in cells),
+            f"{spread[int(name)]:.2f}" if name.isdigit() else "",
+            f"{wrong[int(name)]:.2f}" if name.isdigit() else "",
+        )
+        for name, row in rows.items()
     ]
+    return [
+        *_table(("level", *cells, "spread", "wrong steps"), found),
+        "",
+        "derivations: how many differ among the first 8 right answers to a problem; spread: standard deviation of pass@1",
+        "within the level; wrong steps: share of the steps that greedy decoding takes behind right ones alone.",
+    ]
+
+
+def _spread(measured: Measured) -> dict[int, float]:
+    return {
+        level: pstdev(sum(one.right) / len(one.right) for one in measured.samples if one.level == level)
+        for level in sorted({one.level for one in measured.samples})
+    }
 
 
 def _curve(rows: Mapping[str, Mapping[str, Figure]]) -> list[str]:
@@ -137,11 +165,11 @@ def _search(
     found = []
     for beams in BEAMS:
         answers = beam.search(tiny, prm, some, beams=beams, width=WIDTH, temperature=temperature, seed=6)
-        right = [float(one.answer == str(problem.answer)) for one, problem in zip(answers, some, strict=True)]
+        hits = [float(one.answer == str(problem.answer)) for one, problem in zip(answers, some, strict=True)]
         spent = sum(one.flops for one in answers) / len(some)
         equal = [_at(sample, spent, spent_by_n) for sample in samples]
-        gain = figure([a - b for a, b in zip(right, equal, strict=True)])
-        found.append((f"{beams} beams, width {WIDTH}", f"{spent:.3g}", figure(right), figure(equal), gain))
+        gain = figure([a - b for a, b in zip(hits, equal, strict=True)])
+        found.append((f"{beams} beams, width {WIDTH}", f"{spent:.3g}", figure(hits), figure(equal), gain))
     heads = (f"beam search, levels {MIDDLE[0]} to {MIDDLE[-1]}", "FLOPs a problem", "accuracy", "weighted vote", "gain")
     return _table(heads, found)
 

@@ -13,6 +13,7 @@ from lab import costs, revision, verifier
 from lab.beam import search
 from lab.family import DRILL, examples, judged_products, products
 from lab.growth import widen
+from lab.measure import by_level, gain, missteps
 from lab.muon import orthogonal
 from lab.precision import fast
 from lab.problems import Problem
@@ -180,6 +181,26 @@ def naive_vote(one: Samples, n: int, weights: list[float], rng: random.Random) -
         winner = max(totals, key=lambda answer: totals[answer]) if totals else None
         hits += winner == "9"
     return hits / 4000
+
+
+def test_a_step_counts_until_the_first_wrong_one() -> None:
+    texts = ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=4\n6+4=10\n####10"]
+    assert missteps([Problem(PROBLEM, 9, 2)] * 2, texts) == {2: 1 / 6}
+
+
+def test_differences_are_taken_problem_by_problem() -> None:
+    def one(level: int, right: int, score: float) -> Samples:
+        hits = [index < right for index in range(64)]
+        scores = [score if hit else 0.1 for hit in hits]
+        answers = [str(index if hit else -(index % 3)) for index, hit in enumerate(hits)]
+        return Samples(level, 5, False, answers, hits, scores, [0.0] * 64, derivations=0)
+
+    found = by_level([one(1, 1, 0.9), one(1, 1, 0.0), one(2, 0, 0.0)])
+    assert found["1"]["pass@64"].mean == 1.0
+    assert found["1"]["auc"].mean == 0.5
+    assert "auc" not in found["2"]
+    assert found["all"][gain("auc", "auc logprob")].mean == 0.0
+    assert found["all"][gain("pass@64", "greedy")].mean == pytest.approx(2 / 3)
 
 
 def test_replays_are_what_drawing_again_and_again_gives() -> None:
