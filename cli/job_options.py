@@ -23,7 +23,7 @@ DEFAULT_PRIORITY = 5
 _OPTIONS: list[Callable[..., Any]] = [
     click.argument("source", metavar="FILE"),
     click.option("--generator", "-g", default="smollm2", show_default=True, help="Model: a name, directory, .gguf file, URL or owner/name."),
-    click.option("--strategy", "-s", default="majority_vote", show_default=True, help="greedy, majority_vote, best_of_n or weighted_vote."),
+    click.option("--strategy", "-s", default="majority_vote", show_default=True, help="greedy, majority_vote, adaptive_consistency, best_of_n or weighted_vote."),
     click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
     click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), tiny-prm (for tiny models) or exact (an oracle)."),

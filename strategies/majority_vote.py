@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from strategies.protocols import Candidate, Solution, Task
+from strategies.protocols import Solution, Task
 from strategies.sampling import draw_samples, score_all
-from strategies.votes import classify, elect, leaders
+from strategies.votes import classify, elect, leaders, one_vote
 
 
 class MajorityVote(BaseModel):
@@ -20,17 +20,13 @@ class MajorityVote(BaseModel):
     async def solve(self, task: Task) -> Solution:
         candidates, exhausted = await draw_samples(task)
         await classify(candidates, task.answers)
-        tied = leaders(candidates, _one_vote)
+        tied = leaders(candidates, one_vote)
         if task.verifier is not None and len(tied) > 1:
             await score_all(task, [candidate for members in tied for candidate in members], "last")
-        chosen = elect(candidates, _one_vote)
+        chosen = elect(candidates, one_vote)
         return Solution(
             answer=chosen.answer if chosen else None,
             candidates=candidates,
             stopped="budget" if exhausted else "complete",
             chosen=chosen.path if chosen else None,
         )
-
-
-def _one_vote(candidate: Candidate) -> float:
-    return 1.0

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from strategies.adaptive_consistency import AdaptiveConsistency
 from strategies.best_of_n import BestOfN
 from strategies.greedy import GREEDY_PATH, Greedy
 from strategies.majority_vote import MajorityVote
@@ -45,6 +46,7 @@ STRATEGIES = {
     for entry in (
         Entry("greedy", Greedy, "-"),
         Entry("majority_vote", MajorityVote, "Wang et al. 2203.11171"),
+        Entry("adaptive_consistency", AdaptiveConsistency, "Aggarwal et al. 2305.11860"),
         Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
         Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
     )

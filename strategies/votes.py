@@ -53,3 +53,8 @@ def elect(candidates: Sequence[Candidate], weight: Callable[[Candidate], float])
     # max returns the first of equals, which is the lower index.
     winner = max(tied, key=lambda members: math.fsum(member.score or 0.0 for member in members), default=None)
     return winner[0] if winner else None
+
+
+def one_vote(candidate: Candidate) -> float:
+    """The weight of a candidate in a vote of equals."""
+    return 1.0

@@ -29,7 +29,7 @@ def test_parameters_are_its_fields() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("beam", {}, "unknown strategy 'beam'; choose one of greedy, majority_vote, best_of_n, weighted_vote"),
+        ("beam", {}, "unknown strategy 'beam'; choose one of greedy, majority_vote, adaptive_consistency, best_of_n"),
         ("greedy", {"n": 4}, r"greedy: parameter 'n': Extra inputs are not permitted \(parameters: none\)"),
         ("best_of_n", {"aggregation": "max"}, r"best_of_n: parameter 'aggregation': Input should be 'last', 'min', "),
         ("weighted_vote", {"keep_top": 0}, "weighted_vote: parameter 'keep_top': Input should be greater than 0 "),
