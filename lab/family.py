@@ -5,36 +5,30 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import load_model, save_model
 from transformers import LlamaForCausalLM
 
-from lab import revision, verifier
-from lab.derivations import SELDOM, SPLITS, derive, labels
-from lab.growth import widen
-from lab.problems import Problem, training_problems
+from lab import judging, revision
+from lab.derivations import SELDOM, SPLITS, derive
+from lab.growth import deepen, widen
+from lab.problems import EVEN, HARDER, Levels, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
 from lab.training import Example, Shape, fit, next_token, results
 
 TINY = Shape(layers=5, width=96)
 LARGE = Shape(layers=5, width=288)
-Levels = tuple[float, float, float, float, float]
-"""Shares of the five levels among problems."""
+VERIFIER = Shape(layers=7, width=96)
+"""Two layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
+stands there takes layers behind it."""
 
-EVEN: Levels = (1, 1, 1, 1, 1)
 EASIER: Levels = (4, 3, 2, 1, 1)
 MIDDLE: Levels = (1, 2, 2, 2, 1)
-HARDER: Levels = (0, 1, 1, 1, 1)
-
-DRILL = 8
-"""Products in one example of a drill."""
-
-PRODUCT = re.compile(r"\d+\*\d+=[\d*+]+")
 
 TEMPERATURE = 0.8
 """Of the samples that revisions and the verifier are taught on: a little above the one the family is used at, so that
@@ -44,15 +38,24 @@ USED_AT = 0.6
 """The temperature the family is measured and used at (`models/prompts/tiny.j2`)."""
 
 
+class Round(NamedTuple):
+    """A part of a model's training that is kept on disk: batches, about how many tokens each, the learning rate's peak."""
+
+    steps: int
+    tokens: int
+    peak: float
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much is trained and drawn."""
 
-    base_steps: int = 2500
-    revision_steps: int = 900
+    base: tuple[Round, ...] = (Round(2500, 16384, 1.2e-2),)
+    tiny: tuple[Round, ...] = (Round(900, 16384, 4e-3),)
+    large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
+    large: tuple[Round, ...] = (Round(330, 4096, 2e-3),)
+    verifier: tuple[Round, ...] = (Round(1500, 3072, 6e-3),)
     revision_problems: int = 3000
-    large_steps: int = 1500
-    verifier_steps: int = 10000
     verifier_problems: int = 10000
 
 
@@ -73,63 +76,79 @@ def products(seed: str) -> Iterator[Example]:
         if "*" in line.partition("=")[0]
     )
     while True:
-        yield results(list(itertools.islice(lines, DRILL)))
+        yield results(list(itertools.islice(lines, judging.DRILL)))
 
 
 class Workshop:
-    """Makes what is not there yet. `folder` keeps every stage, so that an interrupted run goes on with the next."""
+    """Makes what is not there yet. `folder` keeps every round of training, so that an interrupted run goes on with the
+    one it was in."""
 
     def __init__(self, folder: Path, plan: Plan, device: str) -> None:
         self.folder, self.plan, self.device = folder, plan, device
         folder.mkdir(parents=True, exist_ok=True)
 
     def base(self) -> LlamaForCausalLM:
-        def teach(model: LlamaForCausalLM) -> None:
-            fit(model, examples("tiny"), steps=self.plan.base_steps, tokens=16384, peak=1.2e-2, name="tiny-base")
-
-        return self._stage("tiny-base", TINY, 1, teach)
+        return self._train("tiny-base", TINY.new(1), self.plan.base, examples)
 
     def tiny(self) -> LlamaForCausalLM:
-        def teach(model: LlamaForCausalLM) -> None:
-            base = self.base()
-            model.load_state_dict(base.state_dict())
-            drawn = self._samples("revision", base, self.plan.revision_problems, n=8)
+        def lessons(seed: str) -> Iterator[Example]:
+            drawn = self._samples("revision", self.base(), self.plan.revision_problems, n=8, levels=EVEN)
             pool = [revision.sort(problem.text, texts) for problem, texts in drawn]
             # More of the easier levels, whose solutions are short.
-            plain = examples("tiny again", levels=EASIER, splits=SELDOM)
-            mixed = _alternate(plain, plain, plain, revision.examples(pool, "revision"))
-            fit(model, mixed, steps=self.plan.revision_steps, tokens=16384, peak=4e-3, name="tiny")
+            plain = examples(seed, levels=EASIER, splits=SELDOM)
+            return _alternate(plain, plain, plain, revision.examples(pool, seed))
 
-        return self._stage("tiny", TINY, 1, teach)
+        return self._train("tiny", TINY.new(1), self.plan.tiny, lessons, lambda model: _copy(self.base(), model))
+
+    def large_base(self) -> LlamaForCausalLM:
+        return self._train(
+            "tiny-large-base",
+            LARGE.new(2),
+            self.plan.large_base,
+            lambda seed: _alternate(examples(seed), products(seed)),
+            lambda model: widen(self.tiny(), model),
+        )
 
     def large(self) -> LlamaForCausalLM:
-        def teach(model: LlamaForCausalLM) -> None:
-            widen(self.tiny(), model)
-            mixed = _alternate(examples("tiny-large"), products("tiny-large"))
-            fit(model, mixed, steps=self.plan.large_steps, tokens=4096, peak=5e-3, name="tiny-large")
-
-        return self._stage("tiny-large", LARGE, 2, teach)
+        return self._train(
+            "tiny-large",
+            LARGE.new(2),
+            self.plan.large,
+            lambda seed: examples(seed, levels=EASIER, splits=SELDOM),
+            lambda model: _copy(self.large_base(), model),
+        )
 
     def prm(self) -> LlamaForCausalLM:
-        def teach(model: LlamaForCausalLM) -> None:
+        def lessons(seed: str) -> Iterator[Example]:
             drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)
-            mixed = _alternate(_judged(drawn, "tiny-prm"), judged_products(drawn, "tiny-prm"))
-            fit(model, mixed, steps=self.plan.verifier_steps, tokens=3072, peak=1e-2, name="tiny-prm")
+            return _alternate(judging.solutions(drawn, seed), judging.operations(drawn, seed))
 
-        return self._stage("tiny-prm", TINY, 3, teach)
+        return self._train(
+            "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: deepen(self.tiny(), model)
+        )
 
-    def _stage(self, name: str, shape: Shape, seed: int, teach: Callable[[LlamaForCausalLM], None]) -> LlamaForCausalLM:
-        model, path = shape.new(seed).to(self.device), self.folder / f"{name}.safetensors"
-        if path.exists():
-            load_model(model, path, device=self.device)
-        else:
-            teach(model)
+    def _train(
+        self,
+        name: str,
+        model: LlamaForCausalLM,
+        rounds: Sequence[Round],
+        lessons: Callable[[str], Iterator[Example]],
+        begin: Callable[[LlamaForCausalLM], None] | None = None,
+    ) -> LlamaForCausalLM:
+        """`begin` gives `model` the weights it starts from; `lessons` makes a round's examples from its name."""
+        model.to(self.device)
+        paths = [self.folder / f"{name}-{number}.safetensors" for number in range(1, len(rounds) + 1)]
+        done = sum(path.exists() for path in paths)
+        if done:
+            load_model(model, paths[done - 1], device=self.device)
+        elif begin:
+            begin(model)
+        for path, one in zip(paths[done:], rounds[done:], strict=True):
+            fit(model, lessons(path.stem), steps=one.steps, tokens=one.tokens, peak=one.peak, name=path.stem)
             save_model(model, str(path))
         return model.eval()
 
-    def _samples(
-        self, name: str, model: LlamaForCausalLM, count: int, n: int, levels: Levels = EVEN
-    ) -> list[tuple[Problem, list[str]]]:
+    def _samples(self, name: str, model: LlamaForCausalLM, count: int, *, n: int, levels: Levels) -> judging.Drawn:
         """n solutions for each of `count` training problems."""
         path = self.folder / f"{name}-samples.jsonl"
         problems = list(itertools.islice(training_problems(name, levels), count))
@@ -139,24 +158,8 @@ class Workshop:
         return list(zip(problems, map(json.loads, path.read_text().splitlines()), strict=True))
 
 
-def _judged(drawn: Sequence[tuple[Problem, list[str]]], seed: str) -> Iterator[Example]:
-    rng = random.Random(seed)
-    while True:
-        problem, texts = rng.choice(drawn)
-        lines = rng.choice(texts).split("\n")
-        yield verifier.labelled(problem.text, lines, labels(problem.text, lines))
-
-
-def judged_products(drawn: Sequence[tuple[Problem, list[str]]], seed: str) -> Iterator[Example]:
-    """The products that the samples compute or split, several to an example, each judged by itself."""
-    rng = random.Random(f"{seed} products")
-    lines = sorted(
-        {line for _, texts in drawn for text in texts for line in text.split("\n") if PRODUCT.fullmatch(line)}
-    )
-    right = {line: labels(line.partition("=")[0], [line])[0] for line in lines}
-    while True:
-        some = rng.choices(lines, k=DRILL)
-        yield verifier.drill(some, [right[line] for line in some])
+def _copy(source: LlamaForCausalLM, target: LlamaForCausalLM) -> None:
+    target.load_state_dict(source.state_dict())
 
 
 def _alternate(*sources: Iterator[Example]) -> Iterator[Example]:

@@ -1,4 +1,4 @@
-"""A wider model that at first computes exactly what a smaller one does (Net2Net, Chen et al., 1511.05641, section 2.2)."""
+"""Larger models that at first compute exactly what a smaller one does (Net2Net, Chen et al., 1511.05641, section 2)."""
 
 from __future__ import annotations
 
@@ -30,3 +30,13 @@ def widen(small: LlamaForCausalLM, wide: LlamaForCausalLM) -> None:
             noise -= noise.mean(dim=1, keepdim=True)
             grown = weight.repeat(times, times) / times + noise.flatten(1).to(weight.device)
         target[name].copy_(grown)
+
+
+@torch.no_grad()
+def deepen(small: LlamaForCausalLM, deep: LlamaForCausalLM) -> None:
+    """Fill `deep`, of the same width and more layers, so that its logits are those of `small`: the layers on top add
+    nothing until training makes them."""
+    deep.load_state_dict(small.state_dict(), strict=False)
+    for layer in deep.model.layers[small.config.num_hidden_layers :]:
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.derivations import at_least
 from lab.expressions import Node, Operation, evaluate, read, within, write
 
 LEVELS = (1, 2, 3, 4, 5)
+
+Levels = tuple[float, float, float, float, float]
+"""Shares of the five levels among problems."""
+
+EVEN: Levels = (1, 1, 1, 1, 1)
+HARDER: Levels = (0, 1, 1, 1, 1)
+
 FEWEST_DERIVATIONS = 6
 
 
@@ -99,7 +106,7 @@ def problem_set(name: str, mix: str = "uniform", size: int | None = None) -> lis
     return list(found.values())
 
 
-def training_problems(seed: str, shares: Sequence[float] = (1, 1, 1, 1, 1)) -> Iterator[Problem]:
+def training_problems(seed: str, shares: Levels = EVEN) -> Iterator[Problem]:
     """Problems without end, none of them in any set; `shares` are those of the levels."""
     rng = random.Random(seed)
     while True:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from itertools import islice
 
 import pytest
 import torch
 
-from lab import costs, revision, verifier
+from lab import costs, judging, revision, verifier
 from lab.beam import search
-from lab.family import DRILL, examples, judged_products, products
-from lab.growth import widen
+from lab.family import examples, products
+from lab.growth import deepen, widen
+from lab.judging import DRILL
 from lab.measure import by_level, gain, missteps
 from lab.muon import orthogonal
 from lab.precision import fast
@@ -59,19 +61,36 @@ def test_a_verifier_is_taught_every_label_and_only_right_steps() -> None:
     assert written[0][0] == PROBLEM + "\n"
 
 
-def test_drills_judge_every_product_by_itself() -> None:
-    drawn = [(Problem(PROBLEM, 9, 1), ["12*34=408\n4-1=3", "12*34=407\n12*34=408\n50*7=7*50", "9*23=9*20+9*3\n1+"])]
-    tokens, goals = next(judged_products(drawn, "seed"))
-    text = decode(tokens)
-    right = {"12*34=408": True, "12*34=407": False, "50*7=7*50": False, "9*23=9*20+9*3": True}
-    lines = [line.removesuffix(STEP_TAG) for line in text.strip().split("\n")]
-    assert len(lines) == DRILL
-    assert set(lines) <= right.keys()
-    found = taught((tokens, goals))
-    labels = [goal for behind, goal in found if behind.endswith(STEP_TAG)]
-    assert labels == [RIGHT if right[line] else WRONG for line in lines]
-    written = "".join(goal for behind, goal in found if not behind.endswith(STEP_TAG))
-    assert written == "".join(line.partition("=")[2] + STEP_TAG for line in lines if right[line])
+DRAWN = [(Problem(PROBLEM, 9, 1), ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=5\n6+5=11\n####11"])]
+
+HOPELESS = (Problem("(12*34)+5", 413, 3), ["12*34=418\n418+5=423\n####423"])
+
+
+def judged(example: tuple[list[int], list[int]]) -> tuple[list[str], list[bool], str]:
+    """The lines that a verifier reads, how it is to judge them, and what it is to write of them."""
+    lines = [line.removesuffix(STEP_TAG) for line in decode(example[0]).strip().split("\n") if line.endswith(STEP_TAG)]
+    found = taught(example)
+    labels = [goal == RIGHT for behind, goal in found if behind.endswith(STEP_TAG)]
+    return lines, labels, "".join(goal for behind, goal in found if not behind.endswith(STEP_TAG))
+
+
+def test_every_other_solution_is_right_whatever_the_problem() -> None:
+    found = [judged(example) for example in islice(judging.solutions([*DRAWN, HOPELESS], "seed"), 400)]
+    for known in (PROBLEM, HOPELESS[0].text):
+        ends = [labels[-1] for lines, labels, _ in found if (lines[0] in ("2*3=6", "4-1=3")) == (known == PROBLEM)]
+        assert 0.4 < sum(ends) / len(ends) < 0.6
+
+
+def test_drills_are_right_half_the_time_and_else_wrong_as_the_generator_was() -> None:
+    found = [judged(example) for example in islice(judging.operations([HOPELESS], "seed"), 60)]
+    lines = [(line, label) for drill, labels, _ in found for line, label in zip(drill, labels, strict=True)]
+    assert len(lines) == 60 * DRILL
+    assert 0.4 < sum(label for _, label in lines) / len(lines) < 0.6
+    for line, label in lines:
+        left, right, result = map(int, re.split("[*=]", line))  # such a product was the only mistake there was
+        assert (result - left * right) % 1000 == (0 if label else 10)
+    drill, labels, written = found[0]
+    assert written == "".join(f"{line.partition('=')[2]}@" for line, label in zip(drill, labels, strict=True) if label)
 
 
 def test_what_stands_in_front_of_the_equals_sign_is_given() -> None:
@@ -92,6 +111,14 @@ def test_a_wider_model_starts_as_the_one_it_grew_from() -> None:
         assert torch.allclose(wide(read).logits, small(read).logits, atol=1e-4)
     first, second = wide.model.layers[0].mlp.up_proj.weight[:, :192].split(96, dim=1)
     assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_a_deeper_model_starts_as_the_one_it_grew_from() -> None:
+    small, deep = SMALL.new(seed=3), Shape(layers=3, width=32).new(seed=4)
+    deepen(small, deep)
+    read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
+    with torch.inference_mode():
+        assert torch.allclose(deep(read).logits, small(read).logits, atol=1e-5)
 
 
 def test_steps_are_made_orthogonal() -> None:
