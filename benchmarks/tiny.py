@@ -34,7 +34,9 @@ def measure() -> list[Row]:
         Row(
             f"tiny on {name}, {COUNT} prompts x {SAMPLES} samples at once",
             f"{interval(found)} tokens/s",
-            f"{interval([one / other for one, other in zip(found, first, strict=True)], '.2f')} of llama.cpp",
+            ""
+            if found is first
+            else f"{interval([one / other for one, other in zip(found, first, strict=True)], '.2f')} of llama.cpp",
         )
         for name, found in rates.items()
     ]
