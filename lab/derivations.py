@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from lab.expressions import Node, Operation, evaluate, operations, put, read, ready
+from lab.expressions import MODULUS, Node, Operation, compute, evaluate, operations, put, read, ready
 
 ANSWER = "####"
 
@@ -20,6 +22,32 @@ SPLITS = {"*": 0.2, "+": 0.06, "-": 0.06}
 
 SELDOM = {**SPLITS, "*": 0.12}
 """The same once splitting has been learned."""
+
+
+_COMPUTED = re.compile(r"(\d+)([-+*])(\d+)=(\d{1,3})")
+
+
+class Computed(NamedTuple):
+    """A step that computes its operation at once: what is written, and the result that it should have."""
+
+    operator: str
+    left: str
+    right: str
+    written: str
+    result: int
+
+    @property
+    def kind(self) -> tuple[str, int, int]:
+        """The operator and the digits of both operands."""
+        return self.operator, len(self.left), len(self.right)
+
+
+def computed(line: str) -> Computed | None:
+    """None where the line splits an operand, or is no step."""
+    if not (match := _COMPUTED.fullmatch(line)):
+        return None
+    left, operator, right, written = match.groups()
+    return Computed(operator, left, right, written, compute(operator, int(left), int(right)) % MODULUS)
 
 
 def splits(operation: Operation) -> dict[str, Node]:

@@ -53,8 +53,8 @@ class Plan:
     base: tuple[Round, ...] = (Round(2500, 16384, 1.2e-2),)
     tiny: tuple[Round, ...] = (Round(900, 16384, 4e-3),)
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
-    large: tuple[Round, ...] = (Round(330, 4096, 2e-3),)
-    verifier: tuple[Round, ...] = (Round(1500, 3072, 6e-3),)
+    large: tuple[Round, ...] = (Round(330, 4096, 2e-3), Round(1150, 4096, 4e-3))
+    verifier: tuple[Round, ...] = (Round(1500, 3072, 6e-3), Round(1500, 3072, 8e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -114,14 +114,15 @@ class Workshop:
             "tiny-large",
             LARGE.new(2),
             self.plan.large,
-            lambda seed: examples(seed, levels=EASIER, splits=SELDOM),
+            lambda seed: examples(seed, levels=MIDDLE, splits=SELDOM),
             lambda model: _copy(self.large_base(), model),
         )
 
     def prm(self) -> LlamaForCausalLM:
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)
-            return _alternate(judging.solutions(drawn, seed), judging.operations(drawn, seed))
+            drills = judging.operations(drawn, seed)
+            return _alternate(judging.solutions(drawn, seed), drills, drills)
 
         return self._train(
             "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: deepen(self.tiny(), model)

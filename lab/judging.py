@@ -5,24 +5,32 @@ tells by itself whether what follows is right. Without that, a verifier learns h
 from __future__ import annotations
 
 import random
-import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
 from lab import verifier
-from lab.derivations import derive, labels
-from lab.expressions import MODULUS, compute
+from lab.derivations import Computed, computed, derive, labels
+from lab.expressions import MODULUS
 from lab.problems import HARDER, Problem, training_problems
 from lab.training import Example
 
 Drawn = Sequence[tuple[Problem, list[str]]]
 """Problems with what the generator wrote for each."""
 
-DRILL = 8
-"""Operations in one example of a drill."""
+Kind = tuple[str, int, int]
 
-_COMPUTED = re.compile(r"(\d+)([-+*])(\d+)=(\d{1,3})")
-"""An operation with its result at once."""
+DRILL = 8
+"""Operations in one example of a drill, at most."""
+
+RIGHT = 2 / 3
+"""Share of the right ones in a drill."""
+
+ENOUGH = 20
+"""Mistakes that make a kind of operation worth a drill; a kind with fewer may be a misreading, and never stand in a
+right derivation."""
+
+KEPT = 1000
+"""Operations of one kind that wait for a drill."""
 
 
 def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
@@ -44,37 +52,41 @@ def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
 
 
 def operations(drawn: Drawn, seed: str) -> Iterator[Example]:
-    """Single operations, several to an example, each judged by itself: half of the results are right, the others wrong
-    by as much as the generator was in an operation of that kind."""
+    """Single operations one after another up to the first wrong one, each of them wrong in one case of three, by as
+    much as the generator was in an operation of that kind, and of each kind as many as it got wrong."""
     rng = random.Random(f"{seed} operations")
     misses = _misses(drawn)
-    written = (
-        line for problem in training_problems(f"{seed} operations", HARDER) for line in derive(problem.text, rng)
+    ready: dict[Kind, deque[Computed]] = defaultdict(lambda: deque(maxlen=KEPT))
+    steps = filter(
+        None,
+        (
+            computed(line)
+            for problem in training_problems(f"{seed} operations", HARDER)
+            for line in derive(problem.text, rng)
+        ),
     )
+    kinds = [kind for kind in misses if len(misses[kind]) >= ENOUGH]
+    weights = [len(misses[kind]) for kind in kinds]
     while True:
         lines: list[str] = []
-        right: list[bool] = []
-        while len(lines) < DRILL:
-            match = _COMPUTED.fullmatch(next(written))
-            if match and (kind := _kind(match)) in misses:
-                right.append(rng.random() < 0.5)
-                result = int(match[4]) if right[-1] else (int(match[4]) + rng.choice(misses[kind])) % MODULUS
-                lines.append(f"{match[1]}{match[2]}{match[3]}={result}")
-        yield verifier.drill(lines, right)
+        right = True
+        while right and len(lines) < DRILL:
+            (kind,) = rng.choices(kinds, weights)
+            while not ready[kind]:
+                step = next(steps)
+                ready[step.kind].append(step)
+            step = ready[kind].pop()
+            right = rng.random() < RIGHT
+            result = step.result if right else (step.result + rng.choice(misses[kind])) % MODULUS
+            lines.append(f"{step.left}{step.operator}{step.right}={result}")
+        yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [right])
 
 
-def _kind(match: re.Match[str]) -> tuple[str, int, int]:
-    """The operator and the digits of both operands."""
-    return match[2], len(match[1]), len(match[3])
-
-
-def _misses(drawn: Drawn) -> dict[tuple[str, int, int], list[int]]:
+def _misses(drawn: Drawn) -> dict[Kind, list[int]]:
     """By kind of operation, by how much the generator's wrong results differ from the right ones."""
-    found: dict[tuple[str, int, int], list[int]] = defaultdict(list)
+    found: dict[Kind, list[int]] = defaultdict(list)
     for _, texts in drawn:
-        for line in (line for text in texts for line in text.split("\n")):
-            if match := _COMPUTED.fullmatch(line):
-                away = (int(match[4]) - compute(match[2], int(match[1]), int(match[3]))) % MODULUS
-                if away:
-                    found[_kind(match)].append(away)
+        for step in (computed(line) for text in texts for line in text.split("\n")):
+            if step and int(step.written) != step.result:
+                found[step.kind].append((int(step.written) - step.result) % MODULUS)
     return dict(found)

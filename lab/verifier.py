@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import LlamaForCausalLM
 
+from lab.derivations import computed
 from lab.precision import fast
 from lab.text import END, RIGHT, START, STEP_TAG, WRONG, encode, prompt
 from lab.training import IGNORED, Example
@@ -28,27 +29,21 @@ def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tu
     return tokens, spans
 
 
-def labelled(problem: str, lines: Sequence[str], right: Sequence[bool]) -> Example:
-    """Learn the label of every step and, as far as all is right, to write the steps too: who knows what should
-    stand there sees best that it does not."""
-    tokens, spans = _tagged(prompt(problem), lines)
-    goals = [IGNORED] * len(tokens)
-    for (start, tag), label in zip(spans, right, strict=True):
-        if label:
-            goals[start - 1 : tag] = tokens[start : tag + 1]
-        goals[tag] = _LABELS[label]
-    return tokens, goals
+def labelled(problem: str | None, lines: Sequence[str], right: Sequence[bool]) -> Example:
+    """Learn the label of every step, to write the steps as far as all is right, and wherever an operation is computed
+    the result that it should have: who knows what should stand there sees best that it does not.
 
-
-def drill(lines: Sequence[str], right: Sequence[bool]) -> Example:
-    """The same for single operations that belong to no problem, each judged by itself: what stands in front of the
-    equals sign is given, and the result is learned where it is right."""
-    tokens, spans = _tagged([START], lines)
+    Without a problem the operations have nothing to do with each other, so only results and labels are learned.
+    """
+    tokens, spans = _tagged([START] if problem is None else prompt(problem), lines)
     goals = [IGNORED] * len(tokens)
     for (start, tag), line, label in zip(spans, lines, right, strict=True):
-        if label:
-            known = start + line.index("=")
-            goals[known:tag] = tokens[known + 1 : tag + 1]
+        if label and problem is not None:
+            goals[start - 1 : tag] = tokens[start : tag + 1]
+        if step := computed(line):
+            equals = start + line.index("=")
+            due = encode(f"{step.result}{STEP_TAG}")[: tag - equals]
+            goals[equals : equals + len(due)] = due
         goals[tag] = _LABELS[label]
     return tokens, goals
 

@@ -51,14 +51,15 @@ def test_a_solution_is_taught_but_not_its_prompt() -> None:
     assert goals == [IGNORED] * 4 + [*encode("1+2=3"), END]
 
 
-def test_a_verifier_is_taught_every_label_and_only_right_steps() -> None:
-    lines = ["2*3=6", "4-1=2", "6+2=8"]
+def test_a_verifier_is_taught_labels_right_steps_and_the_results_that_wrong_ones_should_have() -> None:
+    lines = ["2*3=6", "4-1=25", "6+2=8"]
     found = taught(verifier.labelled(PROBLEM, lines, [True, False, False]))
     labels = [(behind.split("\n")[-1], goal) for behind, goal in found if behind.endswith(STEP_TAG)]
-    assert labels == [("2*3=6@", RIGHT), ("4-1=2@", WRONG), ("6+2=8@", WRONG)]
-    written = [(behind, goal) for behind, goal in found if not behind.endswith(STEP_TAG)]
-    assert "".join(goal for _, goal in written) == "2*3=6@"
-    assert written[0][0] == PROBLEM + "\n"
+    assert labels == [("2*3=6@", RIGHT), ("4-1=25@", WRONG), ("6+2=8@", WRONG)]
+    written = [(behind.split("\n")[-1], goal) for behind, goal in found if not behind.endswith(STEP_TAG)]
+    assert "".join(goal for _, goal in written[:6]) == "2*3=6@"
+    assert written[0][0] == ""
+    assert written[6:] == [("4-1=", "3"), ("4-1=2", STEP_TAG), ("6+2=", "8"), ("6+2=8", STEP_TAG)]
 
 
 DRAWN = [(Problem(PROBLEM, 9, 1), ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=5\n6+5=11\n####11"])]
@@ -81,16 +82,17 @@ def test_every_other_solution_is_right_whatever_the_problem() -> None:
         assert 0.4 < sum(ends) / len(ends) < 0.6
 
 
-def test_drills_are_right_half_the_time_and_else_wrong_as_the_generator_was() -> None:
-    found = [judged(example) for example in islice(judging.operations([HOPELESS], "seed"), 60)]
+def test_drills_end_with_a_step_as_wrong_as_the_generator_was() -> None:
+    drawn = [HOPELESS] * judging.ENOUGH
+    found = [judged(example) for example in islice(judging.operations(drawn, "seed"), 200)]
+    for lines, labels, _ in found:
+        assert all(labels[:-1])
+        assert len(lines) == DRILL or not labels[-1]
     lines = [(line, label) for drill, labels, _ in found for line, label in zip(drill, labels, strict=True)]
-    assert len(lines) == 60 * DRILL
-    assert 0.4 < sum(label for _, label in lines) / len(lines) < 0.6
+    assert 0.6 < sum(label for _, label in lines) / len(lines) < 0.75
     for line, label in lines:
         left, right, result = map(int, re.split("[*=]", line))  # such a product was the only mistake there was
         assert (result - left * right) % 1000 == (0 if label else 10)
-    drill, labels, written = found[0]
-    assert written == "".join(f"{line.partition('=')[2]}@" for line, label in zip(drill, labels, strict=True) if label)
 
 
 def test_what_stands_in_front_of_the_equals_sign_is_given() -> None:
