@@ -23,8 +23,8 @@ from lab.training import Example, Shape, fit, next_token, results
 
 TINY = Shape(layers=5, width=96)
 LARGE = Shape(layers=5, width=288)
-VERIFIER = Shape(layers=7, width=96)
-"""Two layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
+VERIFIER = Shape(layers=8, width=96)
+"""Three layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
 stands there takes layers behind it."""
 
 EASIER: Levels = (4, 3, 2, 1, 1)
@@ -54,7 +54,7 @@ class Plan:
     tiny: tuple[Round, ...] = (Round(900, 16384, 4e-3),)
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
     large: tuple[Round, ...] = (Round(330, 4096, 2e-3), Round(1150, 4096, 4e-3))
-    verifier: tuple[Round, ...] = (Round(1500, 3072, 6e-3), Round(1500, 3072, 8e-3))
+    verifier: tuple[Round, ...] = (Round(2000, 6144, 8e-3), Round(2500, 6144, 6e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -122,7 +122,7 @@ class Workshop:
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)
             drills = judging.operations(drawn, seed)
-            return _alternate(judging.solutions(drawn, seed), drills, drills)
+            return _alternate(judging.solutions(drawn, seed), drills, drills, drills, drills)
 
         return self._train(
             "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: deepen(self.tiny(), model)

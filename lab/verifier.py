@@ -30,16 +30,15 @@ def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tu
 
 
 def labelled(problem: str | None, lines: Sequence[str], right: Sequence[bool]) -> Example:
-    """Learn the label of every step, to write the steps as far as all is right, and wherever an operation is computed
-    the result that it should have: who knows what should stand there sees best that it does not.
+    """Learn the label of every step, and wherever an operation is computed the result that it should have: who knows
+    what should stand there sees best that it does not.
 
-    Without a problem the operations have nothing to do with each other, so only results and labels are learned.
+    The order of the steps is not learned: it is mostly chance, and would drown the rest. Without a problem the steps
+    have nothing to do with each other.
     """
     tokens, spans = _tagged([START] if problem is None else prompt(problem), lines)
     goals = [IGNORED] * len(tokens)
     for (start, tag), line, label in zip(spans, lines, right, strict=True):
-        if label and problem is not None:
-            goals[start - 1 : tag] = tokens[start : tag + 1]
         if step := computed(line):
             equals = start + line.index("=")
             due = encode(f"{step.result}{STEP_TAG}")[: tag - equals]

@@ -29,11 +29,16 @@ class CostModel:
     flops_per_second: float | None = None
     verifier: CostModel | None = None
 
-    def canonical_flops(self, prompt: int, generated: int, *, first: bool) -> float | None:
-        """FLOPs of one completion as if its query ran alone: its decoding, plus the prompt's prefill if it is the first."""
+    def canonical_flops(self, prompt: int, generated: int, *, first: bool, continued: bool = False) -> float | None:
+        """FLOPs of one completion as if its query ran alone: its decoding, plus the prompt's prefill if it is the first.
+
+        What a step continues (`continued`) is in the cache but for its last token, which was drawn and never read.
+        """
         if self.architecture is None:
             return None
         decode = flops.decode_flops(self.architecture, prompt, generated)
+        if continued:
+            return decode + flops.forward_flops(self.architecture, 1, prompt - 1, 0)
         return decode + (flops.prefill_flops(self.architecture, prompt) if first else 0.0)
 
     def amount(self, unit: str, prompt: int, generated: int, *, first: bool) -> float:

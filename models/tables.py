@@ -220,7 +220,10 @@ class Attempt(SQLModel, table=True):
 
 
 class Candidate(SQLModel, table=True):
-    """One complete or partial solution, addressed inside its query by `path`; holds its own text only."""
+    """One complete or partial solution, addressed inside its query by `path`; holds its own text only.
+
+    `tokens` are the ids of a step, kept while its query may go on from it.
+    """
 
     __table_args__ = (UniqueConstraint("query_id", "path"),)
     id: int | None = _key()
@@ -230,6 +233,7 @@ class Candidate(SQLModel, table=True):
     path: str
     parent: str | None = None
     text: str = Field(sa_type=AnyText)
+    tokens: list[int] | None = Field(default=None, sa_type=Json)
     answer: str | None = Field(default=None, sa_type=AnyText)
     answer_class: int = -1
     correct: bool | None = None

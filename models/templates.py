@@ -62,6 +62,11 @@ class Template:
         """`name@version`; the version of a file is the first twelve hex digits of its SHA-256."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def step_stop(self) -> str:
+        """The string at which a step being written ends."""
+        return self.step_separator if self.step_separator.isspace() else f"\n{self.step_separator}"
+
     def messages(
         self, problem: str, subject: str | None = None, level: str | int | None = None
     ) -> list[tuple[Role, str]]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 QUERY_COST = """
 CREATE VIEW query_cost AS
 SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
-       (SELECT COUNT(*) FROM candidate c WHERE c.query_id = q.id) AS samples,
+       (SELECT COUNT(*) FROM candidate c WHERE c.query_id = q.id AND c.finish_reason <> 'step') AS samples,
        COALESCE(SUM(CASE WHEN u.reused THEN 0 ELSE u.calls END), 0) AS calls,
        COALESCE(SUM(u.prompt_tokens), 0) AS prompt_tokens,
        CASE WHEN COUNT(u.id) = COUNT(u.cached_tokens) THEN SUM(u.cached_tokens) END AS cached_tokens,
@@ -64,7 +64,7 @@ LEFT JOIN (
            SUM(CASE WHEN reused_from IS NOT NULL THEN 1 ELSE 0 END) AS reused_samples,
            SUM(CASE WHEN finish_reason IN ('length', 'clipped') THEN 1 ELSE 0 END) AS truncated,
            SUM(CASE WHEN answer IS NULL THEN 1 ELSE 0 END) AS unparsed
-    FROM candidate GROUP BY job_id) c ON c.job_id = s.job_id
+    FROM candidate WHERE finish_reason <> 'step' GROUP BY job_id) c ON c.job_id = s.job_id
 LEFT JOIN (SELECT job_id, SUM(sequential_tokens) AS sequential_tokens FROM query GROUP BY job_id) q ON q.job_id = s.job_id
 LEFT JOIN (
     SELECT job_id, SUM(prompt_tokens) AS prompt_tokens,

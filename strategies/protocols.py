@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-FinishReason = Literal["stop", "length", "clipped", "cancelled"]
+FinishReason = Literal["stop", "length", "clipped", "cancelled", "step"]
 """`stop`: the model ended (or a stop string was met); `length`: cut by the sampling's `max_tokens`;
-`clipped`: cut earlier, by what was left of the budget; `cancelled`: aborted by us."""
+`clipped`: cut earlier, by what was left of the budget; `cancelled`: aborted by us; `step`: a step ended, the solution
+goes on."""
 
 
 class QueryError(Exception):
@@ -224,20 +225,22 @@ class Answers(Protocol):
 
 @dataclass(slots=True)
 class Candidate:
-    """One complete or partial solution: a node of the query's tree, addressed by `path` ("3", "3.0", ...).
+    """One complete or partial solution: a node of the query's tree, addressed by `path` ("3", "s3.0", ...).
 
-    `score` is the verifier's aggregated score, `step_scores` one per step (None where it was not asked for),
-    `step_logprobs` the generator's own mean token log-probability of each step (nats), `gpu_seconds` its share of the
-    engine's time. `answer_class` numbers the
-    equivalence class of `answer` inside the query, -1 where no answer could be read. `kept` is False for a
-    discarded branch. `reused_from` is the row id of the candidate of another attempt or job it was copied from.
+    `text` and `usage` are its own; what stands before it is its parent's. `tokens` are its own ids, known where it can
+    be continued. `score` is the verifier's aggregated score, `step_scores` one per step (None where it was not asked
+    for), `step_logprobs` the generator's own mean token log-probability of each step (nats), `gpu_seconds` its share of
+    the engine's time. `answer_class` numbers the equivalence class of `answer` inside the query, -1 where no answer
+    could be read. `kept` is False for a discarded branch. `reused_from` is the row id of the candidate of another
+    attempt or job it was copied from.
     """
 
     path: str
     text: str
     finish_reason: FinishReason
     usage: TokenUsage
-    parent: str | None = None
+    parent: Candidate | None = field(default=None, repr=False)
+    tokens: tuple[int, ...] | None = field(default=None, repr=False)
     step_logprobs: tuple[float, ...] | None = None
     answer: str | None = None
     answer_class: int = -1
@@ -246,6 +249,19 @@ class Candidate:
     gpu_seconds: float = 0.0
     kept: bool = True
     reused_from: int | None = None
+
+    @property
+    def lineage(self) -> list[Candidate]:
+        """From the first step to this one."""
+        found = [self]
+        while (before := found[-1].parent) is not None:
+            found.append(before)
+        return found[::-1]
+
+    @property
+    def solution(self) -> str:
+        """The text from the first step to the end of this one."""
+        return self.text if self.parent is None else "".join(one.text for one in self.lineage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,18 +292,33 @@ class MeteredGenerator(Protocol):
         """
         ...
 
+    async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
+        """Draw one step at `path`, behind `parent` (None: behind the problem), which ended with a step itself.
+
+        It continues the token ids, so that the engine's prefix cache holds all that stands before.
+
+        Raises:
+            BudgetExhausted: as `sample`.
+            QueryError: the engine takes no token ids.
+        """
+        ...
+
 
 class MeteredVerifier(Protocol):
     """The verifier as a strategy sees it: splits a candidate into steps, scores them, records the cost."""
 
     async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
-        """One score per step, or the last step's alone; also stored in `candidate.step_scores`."""
+        """One score per step from the first one of its solution on, or the last step's alone; also stored in
+        `candidate.step_scores`."""
         ...
 
 
 @dataclass(slots=True)
 class Task:
-    """Everything a strategy needs to solve one query. `candidates` are those already made (a probe's, or reused)."""
+    """Everything a strategy needs to solve one query. `candidates` are those already made (a probe's, or reused).
+
+    `width`: N of the searches, how many solutions as long as they may be the budget holds; the budget itself in samples.
+    """
 
     problem: ProblemView
     generator: MeteredGenerator
@@ -297,6 +328,11 @@ class Task:
     seed: int
     candidates: list[Candidate] = field(default_factory=list)
     progress: ProgressSink | None = None
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.width:
+            self.width = int(self.budget.amount) if self.budget.unit == "samples" else 1
 
 
 @dataclass(slots=True)
@@ -304,12 +340,12 @@ class Solution:
     """A strategy's result: the answer, every candidate it used or made, and why it stopped.
 
     `stopped`: `complete` (did what it set out to do), `budget` (the budget ended it), `settled` (more would not
-    change the answer).
+    change the answer), `unfinished` (a search of which no branch came to an end).
     """
 
     answer: str | None
     candidates: list[Candidate]
-    stopped: Literal["complete", "budget", "settled"]
+    stopped: Literal["complete", "budget", "settled", "unfinished"]
     chosen: str | None = None
 
 

@@ -9,22 +9,31 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from strategies.adaptive_consistency import AdaptiveConsistency
+from strategies.beam_search import BeamSearch
 from strategies.best_of_n import BestOfN
+from strategies.dvts import Dvts
 from strategies.greedy import GREEDY_PATH, Greedy
+from strategies.lookahead import Lookahead
 from strategies.majority_vote import MajorityVote
+from strategies.mcts import Mcts
+from strategies.particle_filter import ParticleFilter
 from strategies.protocols import Budget, Strategy
+from strategies.rebase import Rebase
 from strategies.sampling import sample_count
+from strategies.search import FIRST_STEP
 from strategies.weighted_vote import WeightedVote
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One strategy: its validated parameters are its fields. `source` is where it is defined."""
+    """One strategy: its validated parameters are its fields. `source` is where it is defined; `searches` tells that it
+    goes step by step, so that its candidates are the nodes of a tree."""
 
     name: str
     make: type[BaseModel]
     source: str
     needs_verifier: bool = False
+    searches: bool = False
 
     @property
     def summary(self) -> str:
@@ -38,6 +47,8 @@ class Entry:
         """Whether a candidate made earlier at `path` can stand in for one this strategy would draw."""
         if self.name == "greedy":
             return path == GREEDY_PATH
+        if self.searches:
+            return path.startswith(FIRST_STEP)
         return path.isdecimal() and int(path) < sample_count(budget)
 
 
@@ -49,6 +60,12 @@ STRATEGIES = {
         Entry("adaptive_consistency", AdaptiveConsistency, "Aggarwal et al. 2305.11860"),
         Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
         Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
+        Entry("beam_search", BeamSearch, "Snell et al. 2408.03314", needs_verifier=True, searches=True),
+        Entry("dvts", Dvts, "Beeching et al. 2024", needs_verifier=True, searches=True),
+        Entry("lookahead", Lookahead, "Snell et al. 2408.03314", needs_verifier=True, searches=True),
+        Entry("rebase", Rebase, "Wu et al. 2408.00724", needs_verifier=True, searches=True),
+        Entry("particle_filter", ParticleFilter, "Puri et al. 2502.01618", needs_verifier=True, searches=True),
+        Entry("mcts", Mcts, "Kocsis & Szepesvari 2006", needs_verifier=True, searches=True),
     )
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from strategies.aggregation import Aggregation, aggregate
 from strategies.protocols import Budget, BudgetExhausted, Candidate, Task
@@ -22,6 +23,13 @@ async def draw(task: Task, paths: list[str], *, temperature: float | None = None
     Returns them in the order of `paths` with their answers extracted, and whether the budget cut the list short.
     A truncated candidate has no answer: what was cut is not finished.
     """
+    return await gather(task, paths, lambda path: task.generator.sample(path, temperature=temperature))
+
+
+async def gather(
+    task: Task, paths: Sequence[str], make: Callable[[str], Awaitable[Candidate]]
+) -> tuple[list[Candidate], bool]:
+    """`draw` with any way to make the candidate at a path."""
     made = {candidate.path: candidate for candidate in task.candidates}
     exhausted = False
 
@@ -30,11 +38,12 @@ async def draw(task: Task, paths: list[str], *, temperature: float | None = None
         candidate = made.get(path)
         if candidate is None:
             try:
-                candidate = await task.generator.sample(path, temperature=temperature)
+                candidate = await make(path)
             except BudgetExhausted:
                 exhausted = True
                 return None
-        candidate.answer = await task.answers.extract(candidate.text) if candidate.finish_reason == "stop" else None
+        finished = candidate.finish_reason == "stop"
+        candidate.answer = await task.answers.extract(candidate.solution) if finished else None
         return candidate
 
     async with asyncio.TaskGroup() as group:

@@ -58,3 +58,11 @@ def elect(candidates: Sequence[Candidate], weight: Callable[[Candidate], float])
 def one_vote(candidate: Candidate) -> float:
     """The weight of a candidate in a vote of equals."""
     return 1.0
+
+
+def verdict(voters: Sequence[Candidate]) -> Callable[[Candidate], float]:
+    """The weight of a candidate in a weighted vote: its score. Scores that are all the same say nothing (if they are
+    all 0.0, not even how many voted for what), so then it is a vote of equals."""
+    if len({candidate.score for candidate in voters}) == 1:
+        return one_vote
+    return lambda candidate: candidate.score or 0.0

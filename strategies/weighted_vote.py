@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from strategies.aggregation import Aggregation
 from strategies.protocols import Candidate, Solution, Task
 from strategies.sampling import draw_samples, score_all
-from strategies.votes import classify, elect
+from strategies.votes import classify, elect, verdict
 
 
 class WeightedVote(BaseModel):
@@ -25,9 +25,7 @@ class WeightedVote(BaseModel):
         await classify(candidates, task.answers)
         await score_all(task, candidates, self.aggregation)
         voters = _best(candidates, self.keep_top)
-        # Weights that are all the same say nothing; if they are all 0.0, not even how many voted for what.
-        same = len({candidate.score for candidate in voters}) == 1
-        chosen = elect(voters, lambda candidate: 1.0 if same else candidate.score or 0.0)
+        chosen = elect(voters, verdict(voters))
         return Solution(
             answer=chosen.answer if chosen else None,
             candidates=candidates,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from models import flops
 from models.costs import CostModel, most_scored
 from models.prices import dollars
-from strategies.protocols import TokenUsage
+from strategies.protocols import Candidate, TokenUsage
 
 _Number = TypeVar("_Number", int, float)
 
@@ -73,16 +73,21 @@ class Ledger:
         self.costs = costs
         self.prompt_charged = prompt_charged
         self.prompt_tokens: int | None = None
+        self._booked: list[tuple[str | None, UsageRow]] = []
         self._rows: dict[tuple[str, str, str, bool], UsageRow] = {}
-        self._carried: list[TokenUsage] = []
+        self._carried: list[Candidate] = []
         self._unscored: dict[str, int] = {}
+        self._read: dict[str, int] = {}
 
-    def completion(self, usage: TokenUsage, gpu_seconds: float, *, reused: bool = False) -> None:
-        """Book one finished completion."""
+    def completion(self, candidate: Candidate, *, reused: bool = False) -> None:
+        """Book what one candidate took, and hold back what scoring it may take until that is booked."""
+        usage, continued = candidate.usage, candidate.parent is not None
         prompt, cached, generated = usage.prompt_tokens, usage.cached_tokens, usage.generated_tokens
-        first, self.prompt_charged = not self.prompt_charged, True
-        self.prompt_tokens = prompt
+        first = not self.prompt_charged and not continued
+        self.prompt_charged = True
+        self._found(candidate)
         architecture = self.costs.architecture
+        read = prompt if first else 1 if continued else 0
         self._book(
             UsageRow(
                 phase="generate",
@@ -96,19 +101,33 @@ class Ledger:
                 flops=flops.actual_flops(architecture, prompt, cached, generated)
                 if architecture and cached is not None
                 else None,
-                flops_canonical=self.costs.canonical_flops(prompt, generated, first=first),
-                flops_2nd=flops.flops_2nd(architecture, (prompt if first else 0) + generated) if architecture else None,
-                gpu_seconds=gpu_seconds,
+                flops_canonical=self.costs.canonical_flops(prompt, generated, first=first, continued=continued),
+                flops_2nd=flops.flops_2nd(architecture, read + generated) if architecture else None,
+                gpu_seconds=candidate.gpu_seconds,
                 dollars=dollars(
-                    self.costs.price, prompt=prompt, cached=cached, generated=generated, gpu_seconds=gpu_seconds
+                    self.costs.price,
+                    prompt=prompt,
+                    cached=cached,
+                    generated=generated,
+                    gpu_seconds=candidate.gpu_seconds,
                 ),
-            )
+            ),
+            candidate.path,
         )
 
-    def carry(self, usage: TokenUsage) -> None:
-        """Count a completion of an earlier attempt of this query against its budget; it is in the ledger already."""
-        self._carried.append(usage)
-        self.prompt_tokens = usage.prompt_tokens
+    def carry(self, candidate: Candidate) -> None:
+        """Count a candidate of an earlier attempt of this query against its budget; it is in the ledger already."""
+        self._carried.append(candidate)
+        self._found(candidate)
+
+    def _found(self, candidate: Candidate) -> None:
+        usage = candidate.usage
+        if candidate.parent is None:
+            self.prompt_tokens = usage.prompt_tokens
+        if self.costs.verifier is not None:
+            # What stands before a step was read when the step before it was scored.
+            before = usage.prompt_tokens if candidate.parent is None else 0
+            self._unscored[candidate.path] = most_scored(before, usage.generated_tokens)
 
     def aborted(self, prompt_tokens: int, gpu_seconds: float) -> None:
         """Book a completion that was given up: its tokens are unknown, its time is not.
@@ -131,21 +150,19 @@ class Ledger:
             dollars=dollars(self.costs.price, prompt=prompt_tokens, cached=None, generated=0, gpu_seconds=gpu_seconds),
         )
 
-    def to_be_scored(self, path: str, usage: TokenUsage) -> None:
-        """Hold back what scoring the candidate at `path` may take, until it is booked."""
-        if self.costs.verifier is not None:
-            self._unscored[path] = most_scored(usage.prompt_tokens, usage.generated_tokens)
-
-    def scoring(self, path: str, passes: Sequence[TokenUsage], gpu_seconds: float) -> None:
+    def scoring(self, candidate: Candidate, passes: Sequence[TokenUsage], gpu_seconds: float) -> None:
         """Book the scoring of one candidate; a verifier that computes nothing costs nothing and has no row.
 
-        Canonically it is one pass over the longest of the prefixes, its scored positions' logits included.
+        Canonically it is one pass over the longest of the prefixes, its scored positions' logits included, from where
+        the scoring of a step before it ended.
         """
-        self._unscored.pop(path, None)
+        self._unscored.pop(candidate.path, None)
         costs = self.costs.verifier
         if not passes or costs is None:
             return
         architecture, longest = costs.architecture, max(one.prompt_tokens for one in passes)
+        self._read[candidate.path] = longest
+        known = max((self._read.get(one.path, 0) for one in candidate.lineage[:-1]), default=0)
         prompt = sum(one.prompt_tokens for one in passes)
         cached = _sum(one.cached_tokens for one in passes)
         executed = None
@@ -160,13 +177,16 @@ class Ledger:
                 calls=len(passes),
                 prompt_tokens=prompt,
                 cached_tokens=cached,
-                scored_tokens=longest,
+                scored_tokens=longest - known,
                 flops=executed,
-                flops_canonical=flops.scoring_flops(architecture, longest, 0, len(passes)) if architecture else None,
-                flops_2nd=flops.flops_2nd(architecture, longest) if architecture else None,
+                flops_canonical=flops.scoring_flops(architecture, longest, known, len(passes))
+                if architecture
+                else None,
+                flops_2nd=flops.flops_2nd(architecture, longest - known) if architecture else None,
                 gpu_seconds=gpu_seconds,
                 dollars=dollars(costs.price, prompt=prompt, cached=cached, generated=0, gpu_seconds=gpu_seconds),
-            )
+            ),
+            candidate.path,
         )
 
     def scoring_aborted(self, gpu_seconds: float) -> None:
@@ -187,19 +207,18 @@ class Ledger:
                 )
             )
 
-    def price_of(self, usage: TokenUsage, gpu_seconds: float, unit: str) -> float:
-        """What booking this completion would add to `spent(unit)`."""
+    def price_of(self, candidate: Candidate, unit: str) -> float:
+        """What booking this candidate would add to `spent(unit)`."""
         trial = Ledger(self.costs, self.prompt_charged)
-        trial.completion(usage, gpu_seconds)
-        trial.to_be_scored("", usage)
+        trial.completion(candidate)
         return trial.spent(unit)
 
     def spent(self, unit: str) -> float:
         """What counts against a budget in `unit` so far, reused work at its original cost, scoring to come included."""
         writing = replace(self.costs, verifier=None)
         carried = sum(
-            writing.amount(unit, usage.prompt_tokens, usage.generated_tokens, first=index == 0)
-            for index, usage in enumerate(self._carried)
+            writing.amount(unit, one.usage.prompt_tokens, one.usage.generated_tokens, first=index == 0)
+            for index, one in enumerate(self._carried)
         ) + sum(self.costs.scoring(unit, tokens) for tokens in self._unscored.values())
         rows = self._rows.values()
         if unit == "samples":
@@ -210,8 +229,20 @@ class Ledger:
             return carried + sum(row.flops_canonical or 0.0 for row in rows)
         return carried + sum(row.dollars or 0.0 for row in rows)
 
-    def rows(self) -> list[dict[str, Any]]:
-        return [asdict(row) for row in self._rows.values()]
+    def generated(self) -> int:
+        """Tokens written so far, those of earlier attempts of the query and reused ones included."""
+        carried = sum(one.usage.generated_tokens for one in self._carried)
+        return carried + sum(row.generated_tokens for row in self._rows.values())
+
+    def rows(self, discarded: Collection[str] = ()) -> list[dict[str, Any]]:
+        """The rows to be stored; what the candidates at the paths `discarded` took is told apart."""
+        if not discarded:
+            return [asdict(row) for row in self._rows.values()]
+        found: dict[tuple[str, str, str, bool], UsageRow] = {}
+        for path, row in self._booked:
+            thrown_away = path in discarded and row.disposition == "kept"
+            _add(found, replace(row, disposition="discarded") if thrown_away else row)
+        return [asdict(row) for row in found.values()]
 
     def rows_if_lost(self, calls: int, prompt_tokens: int, gpu_seconds: float) -> list[dict[str, Any]]:
         """What would be wasted if the process died now: all that is booked, and the `calls` in flight.
@@ -230,9 +261,14 @@ class Ledger:
                 lost[row.phase, row.model] = wasted
         return [asdict(row) for row in lost.values()]
 
-    def _book(self, row: UsageRow) -> None:
-        key = (row.phase, row.model, row.disposition, row.reused)
-        if key in self._rows:
-            self._rows[key].add(row)
-        else:
-            self._rows[key] = row
+    def _book(self, row: UsageRow, path: str | None = None) -> None:
+        self._booked.append((path, row))
+        _add(self._rows, row)
+
+
+def _add(rows: dict[tuple[str, str, str, bool], UsageRow], row: UsageRow) -> None:
+    key = (row.phase, row.model, row.disposition, row.reused)
+    if key in rows:
+        rows[key].add(row)
+    else:
+        rows[key] = replace(row)

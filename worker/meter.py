@@ -1,4 +1,4 @@
-"""The metered generator and verifier: what a strategy talks to instead of an engine."""
+"""The metered generator: what a strategy talks to instead of an engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from models.costs import CostModel
 from models.templates import BYTES_PER_MESSAGE, BYTES_PER_PROMPT, Template
 from strategies.protocols import (
     Budget,
@@ -18,14 +17,11 @@ from strategies.protocols import (
     Generator,
     Message,
     Prefix,
-    ProblemView,
     ProgressSink,
     QueryError,
     Sampling,
-    Scores,
-    Step,
-    Verifier,
 )
+from strategies.sampling import MOST_SAMPLES
 from strategies.seeds import seed_for
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
@@ -78,43 +74,61 @@ class Meter:
         self._reserved = 0.0
         self._in_flight = 0
         self._changed = asyncio.Condition()
-        self._shares: set[Share] = set()
+        self._shares: dict[Share, int] = {}
         self.finished: list[Candidate] = []
 
     async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
         """Draw one complete solution (see `strategies.protocols.MeteredGenerator`)."""
+        return await self._draw(path, None, self._prefix, self._template.stop, temperature)
+
+    async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
+        """Draw one step (see `strategies.protocols.MeteredGenerator`)."""
+        prefix = continued(self._prefix, parent.lineage if parent else [])
+        return await self._draw(path, parent, prefix, (*self._template.stop, self._template.step_stop), temperature)
+
+    async def _draw(
+        self, path: str, parent: Candidate | None, prefix: Prefix, stop: Sequence[str], temperature: float | None
+    ) -> Candidate:
         sampling = self._sampling if temperature is None else replace(self._sampling, temperature=temperature)
-        async with self._reservation(sampling.max_tokens) as max_tokens:
-            completion, gpu_seconds = await self._generate(path, sampling, max_tokens)
+        written = sum(one.usage.generated_tokens for one in parent.lineage) if parent else 0
+        wanted = max(sampling.max_tokens - written, 1)
+        async with self._reservation(wanted, written) as max_tokens:
+            completion, gpu_seconds = await self._generate(path, prefix, stop, sampling, max_tokens)
+            candidate = Candidate(
+                path=path,
+                text=_UNSTORABLE.sub("\ufffd", completion.text),
+                finish_reason=completion.finish_reason,
+                usage=completion.usage,
+                parent=parent,
+                step_logprobs=step_logprobs(completion, self._template),
+                gpu_seconds=gpu_seconds,
+            )
+            if completion.stop_string == self._template.step_stop and self._template.step_stop in stop:
+                candidate.finish_reason, candidate.tokens = "step", completion.tokens
+                candidate.text += completion.stop_string
+            elif completion.finish_reason == "length" and max_tokens < wanted:
+                candidate.finish_reason = "clipped"
             # Booked before the reservation is given back, or another call could spend the same budget twice.
-            self._ledger.completion(completion.usage, gpu_seconds)
-            self._ledger.to_be_scored(path, completion.usage)
-        cut_short = completion.finish_reason == "length" and max_tokens < sampling.max_tokens
-        candidate = Candidate(
-            path=path,
-            text=_UNSTORABLE.sub("\ufffd", completion.text),
-            finish_reason="clipped" if cut_short else completion.finish_reason,
-            usage=completion.usage,
-            step_logprobs=step_logprobs(completion, self._template),
-            gpu_seconds=gpu_seconds,
-        )
+            self._ledger.completion(candidate)
         self.finished.append(candidate)
         if self._progress is not None:
             self._progress.candidate(candidate)
         return candidate
 
-    async def _generate(self, path: str, sampling: Sampling, max_tokens: int) -> tuple[Completion, float]:
+    async def _generate(
+        self, path: str, prefix: Prefix, stop: Sequence[str], sampling: Sampling, max_tokens: int
+    ) -> tuple[Completion, float]:
         engine, clock = self._engine, self._engine.clock
         async with engine.admission:
             share = clock.start(self._weight())
-            self._shares.add(share)
+            prompt = prefix.token_count or 0
+            self._shares[share] = prompt
             finished = False
-            prompt = self._prefix.token_count or 0
             try:
                 completions = await engine.generator.generate(
-                    self._prefix,
+                    prefix,
                     n=1,
-                    stop=self._template.stop,
+                    stop=stop,
                     max_tokens=max_tokens,
                     sampling=sampling,
                     seeds=[seed_for(self._job_seed, self._problem_key, path)],
@@ -124,7 +138,7 @@ class Meter:
                 prompt = 0  # refused: none of it was computed
                 raise
             finally:
-                self._shares.discard(share)
+                del self._shares[share]
                 gpu_seconds = clock.stop(share)
                 if not finished:
                     self._ledger.aborted(prompt, gpu_seconds)
@@ -133,7 +147,7 @@ class Meter:
     def in_flight(self) -> tuple[int, int, float]:
         """(calls, their prompt tokens, GPU-seconds so far) of what the engine is working on for this query now."""
         seconds = sum(self._engine.clock.seconds(share) for share in self._shares)
-        return len(self._shares), len(self._shares) * (self._prefix.token_count or 0), seconds
+        return len(self._shares), sum(self._shares.values()), seconds
 
     def _weight(self) -> float:
         return self._ledger.costs.canonical_flops(self._prompt_tokens(), 2, first=False) or 1.0
@@ -144,25 +158,23 @@ class Meter:
         return most_tokens(self._prefix.messages or ()) if known is None else known
 
     @contextlib.asynccontextmanager
-    async def _reservation(self, wanted: int) -> AsyncIterator[int]:
+    async def _reservation(self, wanted: int, written: int) -> AsyncIterator[int]:
         """Hold back the worst case of a call of `wanted` tokens and yield how many it may generate.
 
         A call that does not fit waits for those in flight to give back what they did not use; when none is in
         flight it is clipped to what is left. The prompt is held back until the first call that ends well pays for it:
-        were it part of one call's worst case, that call's failure would let the others spend it.
+        were it part of one call's worst case, that call's failure would let the others spend it. `written` tokens
+        stand behind the prompt already.
 
         Raises:
             BudgetExhausted: not even one token fits.
         """
-        if self._budget.unit == "samples":
-            yield wanted
-            return
         async with self._changed:
-            while (allowed := self._affordable(wanted)) < wanted and self._in_flight:
+            while (allowed := self._affordable(wanted, written)) < wanted and self._in_flight:
                 await self._changed.wait()
             if allowed < 1:
                 raise BudgetExhausted
-            held = self._cost(allowed)
+            held = self._cost(allowed, written)
             self._reserved += held
             self._in_flight += 1
         try:
@@ -173,68 +185,49 @@ class Meter:
                 self._in_flight -= 1
                 self._changed.notify_all()
 
-    def _affordable(self, wanted: int) -> int:
-        left = self._budget.amount - self._ledger.spent(self._budget.unit) - self._reserved
-        if not self._ledger.prompt_charged:
-            left -= self._cost(0, first=True) - self._cost(0)
-        if self._cost(wanted) <= left:
+    def _affordable(self, wanted: int, written: int) -> int:
+        left = self._left()
+        if self._cost(wanted, written) <= left:
             return wanted
         low, high = 0, wanted  # the cost grows with the tokens: bisect
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._cost(middle) <= left else (low, middle)
+            low, high = (middle, high) if self._cost(middle, written) <= left else (low, middle)
         return low
 
-    def _cost(self, tokens: int, *, first: bool = False) -> float:
-        return self._ledger.costs.amount(self._budget.unit, self._prompt_tokens(), tokens, first=first)
+    def _left(self) -> float:
+        """In the budget's unit; a budget of N samples holds as many tokens as N solutions may have at most, however
+        many branches they are spread over."""
+        if self._budget.unit == "samples":
+            return self._budget.amount * self._sampling.max_tokens - self._ledger.generated() - self._reserved
+        left = self._budget.amount - self._ledger.spent(self._budget.unit) - self._reserved
+        if not self._ledger.prompt_charged:
+            left -= self._priced(0, 0, first=True) - self._priced(0, 0)
+        return left
+
+    def _cost(self, tokens: int, written: int) -> float:
+        return float(tokens) if self._budget.unit == "samples" else self._priced(tokens, written)
+
+    def _priced(self, tokens: int, written: int, *, first: bool = False) -> float:
+        return self._ledger.costs.amount(self._budget.unit, self._prompt_tokens() + written, tokens, first=first)
+
+    def width(self) -> int:
+        """How many solutions as long as they may be the budget holds, at least one (`strategies.protocols.Task`)."""
+        if self._budget.unit == "samples":
+            return int(self._budget.amount)
+        return max(1, min(int(self._left() / self._priced(self._sampling.max_tokens, 0)), MOST_SAMPLES))
 
 
-class ScoringMeter:
-    """The verifier recorded in the query's ledger; it sees a candidate as the template's steps.
+def continued(prefix: Prefix, lineage: Sequence[Candidate]) -> Prefix:
+    """The prefix behind the last of `lineage`, token by token as it was drawn.
 
-    A verifier that is a model shares `clock`, the device's, with the generator.
+    Raises:
+        QueryError: some of the ids are not known.
     """
-
-    def __init__(
-        self, verifier: Verifier, ledger: Ledger, problem: ProblemView, template: Template, clock: BusyClock
-    ) -> None:
-        self._verifier = verifier
-        self._ledger = ledger
-        self._problem = problem
-        self._template = template
-        self._clock = clock
-
-    async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
-        """One score per step, or the last's alone (see `strategies.protocols.MeteredVerifier`).
-
-        Raises:
-            ValueError: the verifier returned something else than one score in [0, 1] per step asked for.
-        """
-        texts = self._template.split_steps(candidate.text)
-        logprobs = candidate.step_logprobs or (None,) * len(texts)
-        steps = [Step(text, logprob) for text, logprob in zip(texts, logprobs, strict=True)]
-        costs = self._ledger.costs.verifier
-        if costs is None:
-            first, scores = 0, await self._verifier.score(self._problem, steps)
-        else:
-            first = len(steps) - 1 if last_only else 0
-            scores = await self._timed(costs, candidate, steps, first)
-        if len(scores.steps) != len(steps) - first or not all(0.0 <= score <= 1.0 for score in scores.steps):
-            raise ValueError(f"{self._verifier.name} returned {scores.steps} for {len(steps) - first} steps")
-        candidate.step_scores = (None,) * first + scores.steps
-        return scores.steps
-
-    async def _timed(self, costs: CostModel, candidate: Candidate, steps: Sequence[Step], first: int) -> Scores:
-        share = self._clock.start(costs.canonical_flops(candidate.usage.prompt_tokens, 2, first=False) or 1.0)
-        scores = None
-        try:
-            scores = await self._verifier.score(self._problem, steps, first=first)
-        finally:
-            gpu_seconds = self._clock.stop(share)
-            if scores is None:
-                self._ledger.scoring_aborted(gpu_seconds)
-        self._ledger.scoring(candidate.path, scores.passes, gpu_seconds)
-        return scores
+    ids = [prefix.tokens, *(one.tokens for one in lineage)]
+    if any(tokens is None for tokens in ids):
+        raise QueryError("a search continues token ids, which this engine does not take; use llamacpp or vllm")
+    return Prefix(tokens=tuple(token for tokens in ids for token in tokens or ()))
 
 
 def most_tokens(messages: Sequence[Message]) -> int:

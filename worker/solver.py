@@ -26,7 +26,8 @@ from strategies.protocols import (
 )
 from worker.grading import Grader, GradingPool
 from worker.ledger import Ledger
-from worker.meter import Meter, ScoringMeter, SharedEngine
+from worker.meter import Meter, SharedEngine
+from worker.scoring import ScoringMeter
 from worker.verifiers import Verifiers
 from worker.work import Work
 
@@ -108,6 +109,7 @@ class Attempt:
             budget=budget,
             seed=specification.seed,
             candidates=self._take_over(budget),
+            width=self._meter.width(),
         )
         return await registry.build(claim.strategy, claim.parameters).solve(task)
 
@@ -118,23 +120,22 @@ class Attempt:
         usable.sort(key=lambda candidate: (candidate.path not in self.work.own, len(candidate.path), candidate.path))
         for candidate in usable:
             if candidate.path in self.work.own:
-                self.ledger.carry(candidate.usage)
-                self.ledger.to_be_scored(candidate.path, candidate.usage)
+                self.ledger.carry(candidate)
             elif budget.unit == "samples" or self._fits(candidate, budget):
-                self.ledger.completion(candidate.usage, candidate.gpu_seconds, reused=True)
-                self.ledger.to_be_scored(candidate.path, candidate.usage)
+                self.ledger.completion(candidate, reused=True)
             else:
                 break
             self._taken.append(candidate)
         return self._taken
 
     def _fits(self, candidate: Candidate, budget: Budget) -> bool:
-        price = self.ledger.price_of(candidate.usage, candidate.gpu_seconds, budget.unit)
+        price = self.ledger.price_of(candidate, budget.unit)
         return self.ledger.spent(budget.unit) + price <= budget.amount
 
     async def _answered(self, solution: Solution) -> Outcome:
         reference = self.work.answer
-        outcome = self._ended("done", solution.candidates)
+        # Nobody goes on from here, so the ids that steps would continue are not kept.
+        outcome = self._ended("done", [replace(candidate, tokens=None) for candidate in solution.candidates])
         outcome.answer, outcome.stopped = solution.answer, solution.stopped
         if reference is not None:
             verdicts = {-1: False}
@@ -171,7 +172,7 @@ class Attempt:
         return outcome
 
     def _ended(self, state: EndState, candidates: Sequence[Candidate]) -> Outcome:
-        usage = self.ledger.rows()
+        usage = self.ledger.rows({candidate.path for candidate in candidates if not candidate.kept})
         return Outcome(
             claim=self.work.claim,
             state=state,
@@ -185,7 +186,8 @@ def candidate_row(candidate: Candidate) -> dict[str, Any]:
     """A candidate as a row of the `candidate` table, without its keys."""
     return {
         "path": candidate.path,
-        "parent": candidate.parent,
+        "parent": candidate.parent.path if candidate.parent else None,
+        "tokens": None if candidate.tokens is None else list(candidate.tokens),
         "text": candidate.text,
         "answer": candidate.answer,
         "answer_class": candidate.answer_class,
@@ -205,17 +207,7 @@ def candidate_row(candidate: Candidate) -> dict[str, Any]:
 
 def longest_chain(candidates: Sequence[Candidate]) -> int:
     """`sequential_tokens`: the most generated tokens on any path from the root, what the query had to wait for."""
-    tokens = {candidate.path: candidate.usage.generated_tokens for candidate in candidates}
-    parents = {candidate.path: candidate.parent for candidate in candidates}
-
-    def chain(path: str | None) -> int:
-        total = 0
-        while path is not None:
-            total += tokens.get(path, 0)
-            path = parents.get(path)
-        return total
-
-    return max((chain(path) for path in tokens), default=0)
+    return max((sum(one.usage.generated_tokens for one in last.lineage) for last in candidates), default=0)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
 from models import tables
 from models.specification import JobSpecification, template_from_dict
@@ -81,9 +81,11 @@ def load_work(connection: Connection, claims: Sequence[Claim], contexts: dict[in
 def _reusable(
     connection: Connection, claims: Sequence[Claim], contexts: dict[int, JobContext]
 ) -> dict[tuple[int, str, int], tuple[tuple[Candidate, ...], frozenset[str]]]:
-    """Finished candidates of the same problem, model, template, sampling and seed; the query's own come first.
+    """Finished candidates of the same problem, model, template, sampling and seed; the query's own come first, its
+    steps among them.
 
-    What another query's budget clipped is not interchangeable with what this one would draw.
+    What another query's budget clipped is not interchangeable with what this one would draw, nor are its steps: which
+    of them went on was up to its verifier.
     """
     keys = {contexts[claim.job_id].sampling_key for claim in claims}
     rows = connection.execute(
@@ -93,8 +95,10 @@ def _reusable(
         .where(
             QUERY.c.problem_id.in_({claim.problem_id for claim in claims}),
             JOB.c.sampling_key.in_(keys),
-            CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")),
-            CANDIDATE.c.parent.is_(None),
+            or_(
+                CANDIDATE.c.query_id.in_({claim.query_id for claim in claims}),
+                and_(CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")), CANDIDATE.c.parent.is_(None)),
+            ),
         )
         .order_by(CANDIDATE.c.id)
     ).all()
@@ -108,21 +112,25 @@ def _reusable(
             continue
         chosen: dict[str, Candidate] = {}
         own = frozenset(row.path for row in by_problem[key] if row.query_id == claim.query_id)
-        for row in sorted(by_problem[key], key=lambda row: row.query_id != claim.query_id):
+        # A step comes after the one it continues.
+        for row in sorted(
+            by_problem[key], key=lambda row: (row.query_id != claim.query_id, row.path.count("."), row.id)
+        ):
             mine = row.query_id == claim.query_id
             if mine or (row.reused_from is None and row.finish_reason != "clipped"):
-                chosen.setdefault(row.path, _candidate(row, mine))
+                chosen.setdefault(row.path, _candidate(row, mine, chosen))
         found[(*key, claim.query_id)] = (tuple(chosen.values()), own)
     return found
 
 
-def _candidate(row: Any, mine: bool) -> Candidate:
+def _candidate(row: Any, mine: bool, before: Mapping[str, Candidate]) -> Candidate:
     return Candidate(
         path=row.path,
         text=row.text,
         finish_reason=row.finish_reason,
         usage=TokenUsage(row.prompt_tokens, row.cached_tokens, row.generated_tokens),
-        parent=row.parent,
+        parent=before[row.parent] if row.parent is not None else None,
+        tokens=None if row.tokens is None else tuple(row.tokens),
         step_logprobs=None if row.step_logprobs is None else tuple(row.step_logprobs),
         answer=row.answer,
         gpu_seconds=row.gpu_seconds,

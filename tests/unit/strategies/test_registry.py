@@ -17,7 +17,7 @@ def test_dashes_and_underscores_are_the_same() -> None:
 def test_each_strategy_can_be_listed_and_built(entry: registry.Entry) -> None:
     assert entry.summary.endswith(".")
     assert hasattr(registry.build(entry.name), "solve")
-    assert entry.needs_verifier == (entry.name in ("best_of_n", "weighted_vote"))
+    assert entry.needs_verifier == (entry.name not in ("greedy", "majority_vote", "adaptive_consistency"))
 
 
 def test_parameters_are_its_fields() -> None:
@@ -49,8 +49,10 @@ def test_what_runs_at_once() -> None:
 
 
 def test_which_earlier_candidates_can_be_used() -> None:
-    greedy, vote = registry.find("greedy"), registry.find("majority_vote")
+    greedy, vote, beams = map(registry.find, ("greedy", "majority_vote", "beam_search"))
     four = Budget(4, "samples")
     assert [path for path in ("greedy", "0", "1.0") if greedy.uses(path, four)] == ["greedy"]
     assert [path for path in ("greedy", "0", "3", "4", "0.1", "-1") if vote.uses(path, four)] == ["0", "3"]
+    assert [path for path in ("greedy", "0", "s0", "s3.1") if beams.uses(path, four)] == ["s0", "s3.1"]
+    assert not vote.uses("s0", four)
     assert vote.uses("200", Budget(1e6, "tokens"))

@@ -164,27 +164,23 @@ async def test_work_taken_over_by_a_failed_attempt_is_the_next_ones_own(pool: Gr
 
 
 def test_sequential_tokens_are_the_longest_chain() -> None:
-    def node(path: str, parent: str | None, tokens: int) -> Candidate:
+    def node(path: str, parent: Candidate | None, tokens: int) -> Candidate:
         return Candidate(path, "", "stop", TokenUsage(1, 0, tokens), parent)
 
-    tree = [
-        node("0", None, 10),
-        node("0.0", "0", 5),
-        node("0.1", "0", 30),
-        node("0.0.0", "0.0", 30),
-        node("1", None, 42),
-    ]
+    first = node("s0", None, 10)
+    second = node("s0.0", first, 5)
+    tree = [first, second, node("s0.1", first, 30), node("s0.0.0", second, 30), node("0", None, 42)]
     assert longest_chain(tree) == 45
-    assert longest_chain(tree[3:]) == 42  # a parent of an earlier stage is not known here
     assert longest_chain([]) == 0
 
 
 def test_a_row_holds_all_of_a_candidate() -> None:
-    one = replace(made("0.1", "4", reused_from=9), parent="0", answer="4", answer_class=2, score=0.5, kept=False)
-    one.step_scores = (0.25, 0.5)
+    one = replace(made("s0.1", "4", reused_from=9), parent=made("s0", "4"), answer="4", answer_class=2, kept=False)
+    one.score, one.step_scores, one.tokens = 0.5, (0.25, 0.5), (7, 8)
     assert candidate_row(one) == {
-        "path": "0.1",
-        "parent": "0",
+        "path": "s0.1",
+        "parent": "s0",
+        "tokens": [7, 8],
         "text": r"\boxed{4}",
         "answer": "4",
         "answer_class": 2,

@@ -1,0 +1,43 @@
+"""Diverse verifier tree search: beam searches that never compare their branches (Beeching et al., 2024, "Scaling
+test-time compute with open models", section "DVTS")."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from strategies.protocols import Candidate, Solution, Task
+from strategies.search import MOST_STEPS, Search, by_score, merge, shares
+
+
+class Dvts(BaseModel):
+    """N / M separate trees; each goes on from the best of M next steps; a weighted vote over where they ended."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    beam_width: int = Field(4, ge=1, description="M: next steps that a tree chooses from")
+    max_steps: int = Field(MOST_STEPS, ge=1, description="steps after which an unfinished tree is given up")
+
+    async def solve(self, task: Task) -> Solution:
+        search = Search(task)
+        trees = max(1, task.width // self.beam_width)
+        # Where M does not divide N, some trees choose from one step more.
+        widths = shares(max(task.width, 1), [1.0] * trees)
+        firsts = [sum(widths[:tree]) for tree in range(trees)]
+        async with asyncio.TaskGroup() as group:
+            grown = [
+                group.create_task(self._climb(search, range(first, first + width)))
+                for first, width in zip(firsts, widths, strict=True)
+            ]
+        return await search.vote([leaf for tree in grown for leaf in tree.result()])
+
+    async def _climb(self, search: Search, firsts: range) -> list[Candidate]:
+        """One tree, rooted in the first steps of these numbers: what ended among its last children."""
+        children = await search.first(firsts)
+        for depth in range(1, self.max_steps + 1):
+            judged = await search.score(merge(children))
+            best = next(iter(by_score(judged)), None)
+            if best is None or best.finish_reason == "stop" or depth == self.max_steps:
+                return [node for node in judged if node.finish_reason == "stop"]
+            children = await search.grow([(best, len(firsts))])
+        return []

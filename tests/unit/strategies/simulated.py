@@ -1,0 +1,82 @@
+"""A model of known quality that writes step by step, and a verifier of known quality that reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from strategies.protocols import Budget, BudgetExhausted, Candidate, ProblemView, Task, TokenUsage
+from strategies.seeds import seed_for
+from tests.unit.strategies.scripted import Fractions
+
+PROMPT = 10
+
+
+@dataclass
+class SimulatedModel:
+    """A solution has as many steps as its branch's `lengths` say (default 3), of four tokens each; a step is right with
+    probability `skill`. The answer is 42 if all are, else one of ten others."""
+
+    skill: float = 0.6
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    length: int = 3
+    most: int = 10**9
+    cut: frozenset[str] = frozenset()
+    seed: int = 0
+    drawn: list[str] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+
+    async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
+        raise AssertionError("a search draws steps")
+
+    async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
+        if len(self.drawn) >= self.most:
+            raise BudgetExhausted
+        self.drawn.append(path)
+        dice = random.Random(seed_for(self.seed, "problem", path if temperature is None else f"{path} {temperature}"))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        self.running -= 1
+        depth = 1 if parent is None else len(parent.lineage) + 1
+        right = dice.random() < self.skill
+        text = f"{'right' if right else 'wrong'} {dice.randrange(10**6)}\n"
+        ends = depth >= self.lengths.get(path.partition(".")[0], self.length)
+        if ends:
+            good = right and (parent is None or "wrong" not in parent.solution)
+            text = f"{text}= {42 if good else dice.randrange(10)}"
+        reason = "length" if path in self.cut else "stop" if ends else "step"
+        usage = TokenUsage(PROMPT + 4 * (depth - 1), 0, 4)
+        return Candidate(path, text, reason, usage, parent=parent, tokens=(1, 2, 3, 4))  # type: ignore[arg-type]
+
+
+@dataclass
+class SimulatedVerifier:
+    """Scores a right solution .8, another .2, both give or take `noise`; `given` are scores by path."""
+
+    noise: float = 0.0
+    given: Mapping[str, float] = field(default_factory=dict)
+    scored: list[str] = field(default_factory=list)
+
+    async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
+        assert last_only, "a search scores the newest step alone"
+        self.scored.append(candidate.path)
+        await asyncio.sleep(0)
+        dice = random.Random(seed_for(1, "verifier", candidate.path))
+        true = 0.2 if "wrong" in candidate.solution else 0.8
+        return (self.given.get(candidate.path, true + self.noise * (2 * dice.random() - 1)),)
+
+
+def searched(width: int, model: SimulatedModel, verifier: SimulatedVerifier | None = None) -> Task:
+    return Task(
+        problem=ProblemView("problem", "?"),
+        generator=model,
+        verifier=verifier or SimulatedVerifier(),
+        answers=Fractions(),
+        budget=Budget(width, "samples"),
+        seed=model.seed,
+    )

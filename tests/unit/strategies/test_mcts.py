@@ -1,0 +1,91 @@
+"""Monte Carlo tree search: the tree policy against values worked by hand, values backed up, idle rounds ended."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from strategies.mcts import Mcts, Node, puct, uct
+from strategies.protocols import Candidate, TokenUsage
+from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
+
+
+def tree() -> Node:
+    """A root visited ten times: one child good and often visited, one bad, one hardly visited."""
+    root = Node()
+    for visits, total, prior in ((6, 4.2, 0.2), (3, 0.6, 0.2), (1, 0.5, 0.6)):
+        child = Node(parent=root, prior=prior)
+        root.children.append(child)
+        child.back_up(visits, total)
+    return root
+
+
+def test_values_are_backed_up_to_the_root() -> None:
+    root = tree()
+    assert (root.visits, root.total) == (10, pytest.approx(5.3))
+
+
+def test_uct_as_worked_by_hand() -> None:
+    root = tree()
+    spread = math.sqrt(math.log(10))  # 1.5174
+    expected = [0.7 + 1.41 * spread / math.sqrt(6), 0.2 + 1.41 * spread / math.sqrt(3), 0.5 + 1.41 * spread]
+    assert [uct(child, root, 1.41) for child in root.children] == pytest.approx(expected)
+    assert expected.index(max(expected)) == 2
+    assert max(root.children, key=lambda child: uct(child, root, 0.0)) is root.children[0]
+    assert uct(Node(parent=root), root, 1.41) == math.inf
+
+
+def test_puct_as_worked_by_hand() -> None:
+    root = tree()
+    spread = math.sqrt(10)
+    expected = [0.7 + 0.2 * spread / 7, 0.2 + 0.2 * spread / 4, 0.5 + 0.6 * spread / 2]
+    assert [puct(child, root, 1.0) for child in root.children] == pytest.approx(expected)
+    assert puct(Node(parent=root, prior=0.5), root, 1.0) == pytest.approx(0.5 * spread)
+
+
+def test_a_descent_that_is_out_keeps_others_from_its_leaf() -> None:
+    """By values alone the first child would be chosen four times; what is visited seems lost until it is valued."""
+    root = Node()
+    for value in (0.9, 0.8, 0.7):
+        ended = Candidate(f"s{value}", "= 1", "stop", TokenUsage(1, 0, 1))
+        child = Node(ended, root)
+        root.children.append(child)
+        child.back_up(1, value)
+    before = root.visits, root.total
+    chosen = Mcts(exploration=0.1)._select(root, 3)
+    assert len(chosen) == 3
+    # Nothing can be added to what has ended, so its value is backed up once more.
+    assert (root.visits, root.total) == (before[0] + 3, pytest.approx(before[1] * 2))
+
+
+def test_the_root_is_expanded_once_and_then_the_best_steps() -> None:
+    model = SimulatedModel(1.0, length=4)
+    verifier = SimulatedVerifier(given={"s0": 0.1, "s1": 0.2, "s2": 0.9, "s3": 0.3})
+    solution = asyncio.run(Mcts(exploration=0.0, parallel=1).solve(searched(4, model, verifier)))
+    depths = [len(node.lineage) for node in solution.candidates]
+    assert depths == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+    assert {node.parent.path for node in solution.candidates if len(node.lineage) == 2 and node.parent} == {"s2"}
+
+
+def test_it_ends_when_nothing_new_is_written() -> None:
+    """With one-step solutions all that can be drawn is drawn at once, whatever the budget."""
+    model = SimulatedModel(length=1)
+    solution = asyncio.run(Mcts().solve(searched(64, model)))
+    assert (len(model.drawn), solution.stopped) == (4, "complete")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rollouts_value_a_step_by_where_it_leads(seed: int) -> None:
+    model, verifier = SimulatedModel(seed=seed, length=3), SimulatedVerifier()
+    solution = asyncio.run(Mcts(value="rollout", parallel=1).solve(searched(1, model, verifier)))
+    assert sorted(verifier.scored) == [f"s{i}.g.g" for i in range(4)]
+    assert solution.answer in {node.answer for node in solution.candidates if node.path.endswith(".g.g")}
+
+
+def test_the_most_visited_branch_answers_where_it_ended() -> None:
+    model = SimulatedModel(1.0, length=2, seed=2)
+    solution = asyncio.run(Mcts(answer="most_visited", exploration=0.2).solve(searched(12, model)))
+    assert solution.chosen is not None
+    assert solution.chosen in {node.path for node in solution.candidates if node.finish_reason == "stop"}

@@ -1,0 +1,78 @@
+"""Particle filtering: children in proportion to the odds, and answers that do not count multiplicity twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from strategies.particle_filter import SUREST, ParticleFilter, odds, resample
+from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
+
+
+def test_odds_end_before_certainty() -> None:
+    assert odds(0.75) == 3.0
+    assert odds(1.0) == pytest.approx((1 - SUREST) / SUREST)
+    assert odds(0.0) == pytest.approx(SUREST)
+
+
+WEIGHTS = some.lists(some.floats(1e-7, 1e7), min_size=1, max_size=12)
+
+
+@given(WEIGHTS, some.integers(1, 40), some.floats(0, 1, exclude_max=True))
+def test_every_particle_leaves_its_share_up_to_one(weights: list[float], count: int, start: float) -> None:
+    copies = resample(weights, count, start)
+    assert sum(copies) == count
+    for number, weight in zip(copies, weights, strict=True):
+        assert abs(number - count * weight / sum(weights)) < 1 + 1e-6
+
+
+def test_over_all_starts_the_expectation_is_proportional() -> None:
+    weights, starts = [0.5, 3.0, 1.5, 0.0], 2000
+    total = [0] * 4
+    for start in range(starts):
+        for index, number in enumerate(resample(weights, 8, (start + 0.5) / starts)):
+            total[index] += number
+    assert [one / starts for one in total] == pytest.approx([0.8, 4.8, 2.4, 0.0], abs=1e-3)
+
+
+@given(some.integers(1, 40), some.floats(0, 1, exclude_max=True))
+def test_with_equal_scores_nothing_is_lost(count: int, start: float) -> None:
+    assert resample([0.3] * count, count, start) == [1] * count
+
+
+def test_children_follow_the_odds() -> None:
+    verifier = SimulatedVerifier(given={"s0": 0.9, "s1": 0.5, "s2": 0.1, "s3": 0.5})
+    found: Counter[str] = Counter()
+    for seed in range(400):
+        solution = asyncio.run(ParticleFilter().solve(searched(4, SimulatedModel(length=2, seed=seed), verifier)))
+        found.update(node.parent.path for node in solution.candidates if node.parent)
+    whole = 9 + 1 + 1 / 9 + 1
+    for path, weight in (("s0", 9), ("s1", 1), ("s2", 1 / 9), ("s3", 1)):
+        assert found[path] / 400 == pytest.approx(4 * weight / whole, abs=0.12)
+
+
+def test_ended_particles_take_part() -> None:
+    """One that ended with a low score is crowded out by those that are still writing."""
+    model = SimulatedModel(1.0, {"s0": 1}, length=3)
+    low = SimulatedVerifier(given={"s0": 0.001})
+    solution = asyncio.run(ParticleFilter().solve(searched(4, model, low)))
+    assert not next(node for node in solution.candidates if node.path == "s0").kept
+    assert len([node for node in solution.candidates if len(node.lineage) == 3]) == 4
+
+
+def test_the_best_score_answers_and_a_vote_counts_particles() -> None:
+    """Three particles end with 42 and a middling score, one with another answer and the highest."""
+    model = SimulatedModel(0.5, length=1, seed=4)
+    texts = {node: asyncio.run(model.step(node, None)).text for node in ("s0", "s1", "s2", "s3", "s4", "s5")}
+    right = [path for path, text in texts.items() if text.endswith("= 42")]
+    wrong = next(path for path, text in texts.items() if not text.endswith("= 42"))
+    assert len(right) > 1
+    verifier = SimulatedVerifier(given={wrong: 0.99, **dict.fromkeys(right, 0.5)})
+    task = searched(6, SimulatedModel(0.5, length=1, seed=4), verifier)
+    assert asyncio.run(ParticleFilter().solve(task)).chosen == wrong
+    task = searched(6, SimulatedModel(0.5, length=1, seed=4), verifier)
+    assert asyncio.run(ParticleFilter(answer="vote").solve(task)).answer == "42"

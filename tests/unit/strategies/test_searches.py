@@ -1,0 +1,118 @@
+"""What every step-wise search has to hold to, whatever the model writes and the verifier thinks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from strategies.protocols import Candidate, Solution
+from strategies.registry import STRATEGIES, build
+from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
+
+SEARCHES = [name for name, entry in STRATEGIES.items() if entry.searches]
+
+
+def solve(
+    name: str, width: int, model: SimulatedModel, verifier: SimulatedVerifier | None = None, **parameters: object
+):
+    return asyncio.run(build(name, parameters).solve(searched(width, model, verifier)))
+
+
+def finished(solution: Solution) -> list[Candidate]:
+    return [node for node in solution.candidates if node.finish_reason == "stop"]
+
+
+def parents_of(solution: Solution) -> set[str]:
+    return {node.parent.path for node in solution.candidates if node.parent}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@given(
+    width=some.integers(1, 13),
+    seed=some.integers(0, 10**6),
+    lengths=some.dictionaries(some.sampled_from([f"s{i}" for i in range(13)]), some.integers(1, 6)),
+    cut=some.frozensets(some.sampled_from(["s0", "s1.0", "s2.1", "s0.0.0"])),
+    skill=some.floats(0, 1),
+    noise=some.floats(0, 0.2),
+)
+def test_a_search_is_a_tree_of_what_was_drawn(
+    name: str, width: int, seed: int, lengths: dict[str, int], cut: frozenset[str], skill: float, noise: float
+) -> None:
+    model = SimulatedModel(skill, lengths, seed=seed, cut=cut)
+    solution = solve(name, width, model, SimulatedVerifier(noise))
+    paths = [node.path for node in solution.candidates]
+    assert sorted(paths) == sorted(model.drawn)
+    assert len(set(paths)) == len(paths)
+    assert parents_of(solution) <= set(paths)
+    assert not parents_of(solution) & {node.path for node in solution.candidates if node.finish_reason != "step"}
+    kept = {node.path for node in solution.candidates if node.kept}
+    assert all(node.parent is None or node.parent.path in kept for node in solution.candidates if node.kept)
+    assert all(node.kept for node in solution.candidates if node.path == solution.chosen)
+    assert all(
+        node.finish_reason == "stop"
+        for node in solution.candidates
+        if node.kept and node.path not in parents_of(solution)
+    )
+    if solution.answer is None:
+        assert solution.stopped == "unfinished" or name == "mcts"
+    else:
+        assert solution.stopped == "complete"
+        assert solution.answer in {node.answer for node in finished(solution)}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_is_the_same_whatever_finishes_first(name: str) -> None:
+    first = solve(name, 8, SimulatedModel(seed=3), SimulatedVerifier(0.3))
+    again = solve(name, 8, SimulatedModel(seed=3), SimulatedVerifier(0.3))
+    assert [(node.path, node.text, node.kept) for node in first.candidates] == [
+        (node.path, node.text, node.kept) for node in again.candidates
+    ]
+    assert (first.answer, first.chosen) == (again.answer, again.chosen)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_siblings_are_drawn_side_by_side(name: str) -> None:
+    model = SimulatedModel(seed=1)
+    solve(name, 8, model)
+    assert model.most_running >= 2
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_budget_that_ends_a_search_leaves_an_answer_or_says_so(name: str) -> None:
+    for most in range(1, 40):
+        solution = solve(name, 8, SimulatedModel(seed=most, most=most))
+        assert len(solution.candidates) <= most
+        assert solution.stopped in ("budget", "complete")
+        if solution.stopped == "complete":
+            assert solution.answer is not None
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_branches_that_never_end_are_given_up(name: str) -> None:
+    solution = solve(name, 4, SimulatedModel(length=1000), max_steps=5)
+    assert (solution.answer, solution.stopped, solution.chosen) == (None, "unfinished", None)
+    assert max(len(node.lineage) for node in solution.candidates) <= 5 + 3  # lookahead rolls out three more
+    assert not any(node.kept for node in solution.candidates)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_perfect_verifier_beats_sampling(name: str) -> None:
+    """With steps that are right half the time, one sample in eight is right."""
+    right = [solve(name, 16, SimulatedModel(0.5, seed=seed)).answer == "42" for seed in range(60)]
+    assert sum(right) / len(right) > 0.3
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_what_an_earlier_attempt_drew_is_not_drawn_again(name: str) -> None:
+    before = solve(name, 8, SimulatedModel(seed=5), SimulatedVerifier(0.3))
+    model = SimulatedModel(seed=5)
+    task = searched(8, model, SimulatedVerifier(0.3))
+    task.candidates = list(before.candidates[: len(before.candidates) // 2])
+    known = {node.path for node in task.candidates}
+    solution = asyncio.run(build(name, {}).solve(task))
+    assert solution.answer == before.answer
+    assert sorted(node.path for node in solution.candidates) == sorted(node.path for node in before.candidates)
+    assert not known & set(model.drawn)
