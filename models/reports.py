@@ -195,6 +195,35 @@ def candidate_page(connection: Connection, job_id: int, after: tuple[int, str], 
     return [_plain(row) for row in rows]
 
 
+def query_of(connection: Connection, job_id: int, key: str) -> dict[str, Any]:
+    """One query of a job, with its problem and all that it cost.
+
+    Raises:
+        UserError: the job has no problem of that key.
+    """
+    found = connection.execute(
+        select(QUERY.c.id)
+        .join(PROBLEM, PROBLEM.c.id == QUERY.c.problem_id)
+        .where(QUERY.c.job_id == job_id, PROBLEM.c.key == key)
+    ).scalar()
+    if found is None:
+        raise UserError(f"job {job_id} has no problem {key!r}; `tts-jobs results {job_id}` lists its keys")
+    return query_page(connection, job_id, found - 1, found)[0]
+
+
+def candidates_of(connection: Connection, query_id: int) -> list[dict[str, Any]]:
+    """All candidates of one query in the order in which they were stored, parents before their children."""
+    columns = [
+        CANDIDATE.c[name]
+        for name in (
+            "path", "parent", "text", "answer", "answer_class", "correct", "score", "step_scores", "finish_reason",
+            "disposition", "generated_tokens", "cached_tokens", "prompt_tokens",
+        )
+    ]  # fmt: skip
+    rows = connection.execute(select(*columns).where(CANDIDATE.c.query_id == query_id).order_by(CANDIDATE.c.id))
+    return [_plain(row) for row in rows]
+
+
 def _count(condition: Any) -> Any:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from models.templates import Template
+
+KeepTree = Literal["full", "winners", "none"]
+"""What a query leaves behind in the database: every candidate, those that led to an end, or the answer's own steps."""
 
 
 class JobSpecification(BaseModel):
@@ -36,10 +39,11 @@ class JobSpecification(BaseModel):
     difficulty: str = "none"
     policy: str | None = None
     allocation: str = "uniform"
+    keep_tree: KeepTree = "full"
 
     def fingerprint(self, dataset_hash: str) -> str:
-        """Names the job: the same command on the same data finds the same job."""
-        return _digest({"dataset": dataset_hash, **self.model_dump(mode="json")})
+        """Names the job: the same command on the same data finds the same job, whatever it leaves behind."""
+        return _digest({"dataset": dataset_hash, **self.model_dump(mode="json", exclude={"keep_tree"})})
 
     @property
     def sampling_key(self) -> str:

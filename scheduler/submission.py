@@ -15,7 +15,7 @@ from models.costs import CostModel
 from models.database import Database
 from models.errors import UserError
 from models.heartbeats import product_version
-from models.specification import JobSpecification, template_to_dict
+from models.specification import JobSpecification, KeepTree, template_to_dict
 from models.templates import load_template
 from models.transitions import JOB, open_job
 from models.wire import lane_of
@@ -44,6 +44,7 @@ class Request:
     template: str | None = None
     sampling: Mapping[str, Any] | None = None
     seed: int = 0
+    keep_tree: KeepTree = "full"
     name: str | None = None
     priority: int = 5
     job_budget: tuple[float, str] | None = None
@@ -88,6 +89,8 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     scorer = find_verifier(verifier) if verifier is not None else None
     if entry.needs_verifier:
         verifier = verifier or DEFAULT_VERIFIER
+        if entry.searches and MODEL_FREE_VERIFIERS.get(verifier, False):
+            raise UserError(f"--verifier: {verifier} judges answers and {entry.name} scores steps; choose another")
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
     model = find_generator(request.generator)
@@ -109,6 +112,7 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         sampling=asdict(sampling),
         template=template_to_dict(template),
         seed=request.seed,
+        keep_tree=request.keep_tree,
     )
     for budget in filter(None, (request.budget, request.job_budget)):
         # Computable at all for this model? A wrong unit must be a sentence now, not a failed query later.

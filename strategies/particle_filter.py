@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from strategies.protocols import Candidate, Solution, Task
 from strategies.search import MOST_STEPS, Search, by_score
 from strategies.seeds import seed_for
-from strategies.votes import classify, elect, one_vote
+from strategies.votes import elect, one_vote
 
 SUREST = 1e-7
 """Scores are kept this far from 0 and 1, where odds end."""
@@ -55,7 +55,7 @@ class ParticleFilter(BaseModel):
                 break
             particles = await self._advance(search, self._resampled(task, particles, depth))
         finished = [particle for particle in particles if particle.finish_reason == "stop"]
-        await classify(finished, task.answers)
+        await search.classify()
         readable = by_score(particle for particle in finished if particle.answer is not None)
         chosen = elect(finished, one_vote) if self.answer == "vote" else next(iter(readable), None)
         return search.answer(chosen, finished)

@@ -88,8 +88,12 @@ class Search:
 
     async def vote(self, finished: Sequence[Candidate]) -> Solution:
         """The answer whose finished branches' scores sum highest, as in `weighted_vote`."""
-        await classify(finished, self.task.answers)
+        await self.classify()
         return self.answer(elect(finished, verdict(finished)), finished)
+
+    async def classify(self) -> None:
+        """Group the answers of all that ended, whether it is to vote or not: each is graded."""
+        await classify([node for node in self.nodes if node.finish_reason == "stop"], self.task.answers)
 
     def answer(self, chosen: Candidate | None, finished: Sequence[Candidate]) -> Solution:
         """The search's result with `chosen` as what it answers; what led to none of `finished` is discarded."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from models.costs import CostModel
 from models.errors import UserError
+from models.specification import KeepTree
 from models.transitions import Outcome
 from strategies import registry
 from strategies.protocols import (
@@ -142,8 +143,10 @@ class Attempt:
             for candidate, row in zip(solution.candidates, outcome.candidates, strict=True):
                 if candidate.answer_class not in verdicts and candidate.answer is not None:
                     verdicts[candidate.answer_class] = await self._grader.equivalent(candidate.answer, reference)
-                row["correct"] = verdicts[candidate.answer_class]
+                row["correct"] = None if candidate.finish_reason == "step" else verdicts[candidate.answer_class]
             outcome.correct = solution.answer is not None and await self._grader.equivalent(solution.answer, reference)
+        left = left_behind(solution, self.work.context.specification.keep_tree)
+        outcome.candidates = [row for row in outcome.candidates if row["path"] in left]
         return outcome
 
     async def _is_right(self, text: str, reference: str) -> bool:
@@ -180,6 +183,16 @@ class Attempt:
             candidates=[candidate_row(candidate) for candidate in candidates],
             usage=usage,
         )
+
+
+def left_behind(solution: Solution, keep_tree: KeepTree) -> set[str]:
+    """The paths of the candidates that are stored: all, those that led to an end, or the chosen one's steps."""
+    if keep_tree == "full":
+        return {candidate.path for candidate in solution.candidates}
+    if keep_tree == "winners":
+        return {candidate.path for candidate in solution.candidates if candidate.kept}
+    chosen = [candidate for candidate in solution.candidates if candidate.path == solution.chosen]
+    return {step.path for candidate in chosen for step in candidate.lineage}
 
 
 def candidate_row(candidate: Candidate) -> dict[str, Any]:
