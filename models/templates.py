@@ -40,8 +40,8 @@ class Template:
     `user` is Jinja text over `problem`, `subject` and `level`; `examples` are chat turns (role, content) that come
     before it. `step_separator` is a literal string: one of white space ends the step before it, any other begins
     the step after it where it stands at the start of a line. `stop` strings end a completion. With
-    `last_number_fallback` an answer that is announced nowhere is the last number of the text. `max_tokens` and, where
-    given, `temperature` are the defaults of a job's sampling.
+    `last_number_fallback` an answer that is announced nowhere is the last number of the text (`math`: the last formula,
+    if it ends later). `max_tokens` and, where given, `temperature` are the defaults of a job's sampling.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,11 +20,18 @@ NUMBER = r"(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
 
 _SPACES = re.compile(r"(?<!\\)\\[,!;: ]|\\q?quad(?![a-zA-Z])|~|[\u00a0\u2009\u202f]")
 _SIZES = re.compile(r"\\(?:left|right|big|Big|bigl|bigr|displaystyle)(?![a-zA-Z])\.?")
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|operatorname|rm|bf)\s*\{([^{}]*)\}")
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|operatorname|rm|bf)\s*\{([^{}]*)\}"
+)
 _LIST_WORD = re.compile(
     r"\s*(?:\\text\s*\{\s*(?:and|or)\s*\}|\$\s*(?:and|or)\s*\$|(?<=[\d)}])\s+(?:and|or)\s+(?=[-\d(\\]))\s*"
 )
+_SEVERAL_NAMES = re.compile(r"=[^()\[\]]*,[^()\[\]]*=")
 _DECIMAL_COMMA = re.compile(r"(-?)(\d+),(\d+)")
+_UNICODE = {
+    **{"\u2212": "-", "\u2013": "-", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "±": r"\pm ", "∞": r"\infty "},
+    **{"π": r"\pi ", "∈": r"\in ", "∪": r"\cup ", "∩": r"\cap ", "√": r"\sqrt ", "⁄": "/"},
+}
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"))
 
 _FRACTION = rf"(?:\\frac\s*\{{\s*(-?{NUMBER})\s*\}}\s*\{{\s*(-?{NUMBER})\s*\}}|\\frac\s*(\d)\s*(\d)|\\frac\s*(\d)\s*\{{\s*(\d+)\s*\}}|\\frac\s*\{{\s*(-?\d+)\s*\}}\s*(\d))"
@@ -39,70 +47,45 @@ _PLAIN = re.compile(
 _SYMBOL_UNITS = {"%": "percent", "°": "degree", "$": "dollar", "€": "euro", "£": "pound", "¢": "cent"}
 _POWERS = {"^2": "square", "^3": "cubic"}
 _UNIT_NAMES = {
-    **{
-        "pct": "percent",
-        "percentage": "percent",
-        "deg": "degree",
-        "usd": "dollar",
-        "hr": "hour",
-        "h": "hour",
-        "min": "minute",
-    },
-    **{"s": "second", "sec": "second", "m": "metre", "meter": "metre", "cm": "centimetre", "centimeter": "centimetre"},
-    **{"mm": "millimetre", "millimeter": "millimetre", "km": "kilometre", "kilometer": "kilometre", "g": "gram"},
-    **{
-        "kg": "kilogram",
-        "l": "litre",
-        "liter": "litre",
-        "ml": "millilitre",
-        "foot": "feet",
-        "ft": "feet",
-        "inch": "inche",
-    },
-    **{
-        "in": "inche",
-        "mile": "mile",
-        "mi": "mile",
-        "mph": "mile per hour",
-        "sq": "square",
-        "point": "point",
-        "pt": "point",
-    },
+    spelling: name
+    for name, spellings in {
+        "percent": "pct percentage",
+        "degree": "deg",
+        "dollar": "usd",
+        "hour": "hr h",
+        "minute": "min",
+        "second": "s sec",
+        "metre": "m meter",
+        "centimetre": "cm centimeter",
+        "millimetre": "mm millimeter",
+        "kilometre": "km kilometer",
+        "gram": "g",
+        "kilogram": "kg",
+        "litre": "l liter",
+        "millilitre": "ml",
+        "feet": "foot ft",
+        "inche": "inch in",
+        "mile": "mi mile",
+        "mile per hour": "mph",
+        "square": "sq",
+        "point": "pt point",
+    }.items()
+    for spelling in spellings.split()
 }
-_GLUED_UNITS = frozenset({"cm", "mm", "km", "kg", "ml", "mph", "ft", "pct", "hr", "min", "sec", "deg", "percent"})
-_NOT_UNITS = frozenset(
-    [
-        "or",
-        "and",
-        "to",
-        "plus",
-        "minus",
-        "times",
-        "over",
-        "pi",
-        "sqrt",
-        "sin",
-        "cos",
-        "tan",
-        "log",
-        "ln",
-        "exp",
-        "mod",
-        "base",
-        "is",
-        "are",
-        "not",
-        "than",
-        "infty",
-        "i",
-        "e",
-        "x",
-        "y",
-        "z",
-        "n",
-        "k",
-    ]
+_GLUED_UNIT = re.compile("cm|mm|km|kg|ml|mph|ft|pct|hr|min|sec|deg|percent")
+_NOT_UNIT = re.compile(
+    "or|and|to|plus|minus|times|over|pi|sqrt|sin|cos|tan|log|ln|exp|mod|base|is|are|not|than|infty|[iexyznk]"
 )
+_KNOWN_UNITS = frozenset(word for name in _UNIT_NAMES.values() for word in name.split()) | {
+    "unit",
+    "cubic",
+    *_SYMBOL_UNITS.values(),
+}
+_CLOSING_UNIT = re.compile(
+    rf"(?<=\S)\s*({_TEXT.pattern}(?:\s*\^\s*\{{?[23]\}}?)?)$"
+    r"|(?<=\S)\s*([%°€£¢])$|(?<=[\d})\s])((?:[A-Za-z]{2,}\s)*[A-Za-z]{2,}(?:\s*\^\s*\{?[23]\}?)?)$"
+)
+_RECURRING = re.compile(r"(-?)(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d+)\}|(\d))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +109,31 @@ def normalise(answer: str) -> str:
     text = answer.rpartition("####")[2].strip()
     if len(text) > LONGEST:
         return re.sub(r"\s+", " ", text)
-    text = (
-        text.replace("\u2212", "-").replace("\u2013", "-").replace(r"\%", "%").replace(r"\$", "$").replace("{,}", ",")
-    )
+    text = _ascii(text).replace(r"\%", "%").replace(r"\$", "$").replace("{,}", ",")
     text = re.sub(r"\\(?:boxed|fbox|beginboxed)\s*\{(.*)\}", r"\1", text, flags=re.DOTALL)
     text = re.sub(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])", "°", text)
     text = re.sub(r",\s*\\!\s*", ",", text)
     text = _SPACES.sub(" ", _SIZES.sub("", text))
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
-    text = re.sub(r"\s+", " ", _LIST_WORD.sub(", ", text)).strip()
+    parts = _LIST_WORD.split(text)
+    solutions = len(parts) > 1 and all(map(_SEVERAL_NAMES.search, parts))
+    text = re.sub(r"\s+", " ", ("; " if solutions else ", ").join(parts)).strip()
     while (shorter := _peel(text)) != text:
         text = shorter
     return text
+
+
+def _ascii(text: str) -> str:
+    r"""Mathematical signs as LaTeX writes them: `2√3`, `x²` and `1½` as `2\sqrt{3}`, `x^2` and `1 1/2`."""
+    text = re.sub("[¼-¾⅐-⅞]", lambda sign: f" {unicodedata.normalize('NFKC', sign[0])}", text)
+    text = re.sub("[⁻⁰¹²³⁴-⁹]+", _power, text)
+    text = re.sub(r"√\s*(?:\(([^()]*)\)|(\d+|[A-Za-z]))", r"\\sqrt{\1\2}", text)
+    return "".join(_UNICODE.get(sign, sign) for sign in text)
+
+
+def _power(sign: re.Match[str]) -> str:
+    digits = unicodedata.normalize("NFKC", sign[0])
+    return f"^{digits}" if len(digits) == 1 else f"^{{{digits}}}"
 
 
 def _peel(text: str) -> str:
@@ -155,6 +151,8 @@ def plain_number(text: str) -> PlainNumber | None:
         return None
     if text.startswith("{") and text.endswith("}"):
         text = text[1:-1].strip()
+    if match := _RECURRING.fullmatch(text):
+        return PlainNumber(_recurring(*match.groups(default="")))
     match = _PLAIN.fullmatch(text)
     if not match:
         return None
@@ -190,6 +188,12 @@ def _value(match: re.Match[str]) -> Fraction | None:
     return _decimal(match["mixed"] or "0") + over / under
 
 
+def _recurring(sign: str, whole: str, once: str, again: str, digit: str) -> Fraction:
+    again = again or digit
+    value = Fraction(int(whole + once or 0)) + Fraction(int(again), 10 ** len(again) - 1)
+    return (-value if sign else value) / Fraction(f"1e{len(once)}")
+
+
 def _decimal(text: str) -> Fraction:
     return Fraction(re.sub(r"[,\s]", "", text))
 
@@ -209,14 +213,32 @@ def _unit(text: str) -> frozenset[str] | None:
             found.add(_SYMBOL_UNITS[token])
         elif token in _POWERS and found:
             found.add(_POWERS[token])
-        elif not word.isalpha() or word in _NOT_UNITS or (len(word) == 1 and not in_text and word not in _UNIT_NAMES):
+        elif (
+            not word.isalpha()
+            or _NOT_UNIT.fullmatch(word)
+            or (len(word) == 1 and not in_text and word not in _UNIT_NAMES)
+        ):
             return None
-        elif glued and word not in _GLUED_UNITS:
+        elif glued and not _GLUED_UNIT.fullmatch(word):
             return None  # `5x`, `3i`
         else:
             singular = word[:-1] if len(word) > 3 and word.endswith("s") else word
             found.update(_UNIT_NAMES.get(word, _UNIT_NAMES.get(singular, singular)).split())
     return frozenset(found)
+
+
+def split_unit(text: str) -> tuple[str, frozenset[str]]:
+    r"""A normalised expression and the words of the unit that closes it: any in `\text{}`, known names outside it.
+
+    A currency sign before an expression is its unit, too.
+    """
+    if re.match(r"[$€£][^$]+$", text):
+        return text[1:].lstrip(), frozenset({_SYMBOL_UNITS[text[0]]})
+    match = _CLOSING_UNIT.search(text)
+    unit = match and _unit(f" {match[1] or match[3] or match[4]}")
+    if not match or not unit or not (match[1] or unit <= _KNOWN_UNITS):
+        return text, frozenset()
+    return text[: match.start()].rstrip(), unit
 
 
 def plain_text(text: str) -> str:
@@ -243,6 +265,9 @@ def decide(left: str, right: str) -> bool | None:
     if plain_text(left) == plain_text(right):
         return True
     if max(len(left), len(right)) > LONGEST or not left or not right:
+        return False
+    units = [split_unit(side)[1] for side in (left, right)]
+    if not (units[0] <= units[1] or units[1] <= units[0]):
         return False
     if is_word(left) and is_word(right):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 from models.templates import Template
 from worker.equivalence import LONGEST, NUMBER, choice_letter
@@ -15,20 +16,27 @@ _TRIED = 32
 
 _ANNOUNCED = re.compile(
     r"\b(?:final\s+answer|answer|result)\b\**\s*(?:(?:is|are|will\s+be|would\s+be|equals)\b(?:\s+(?:just|simply|therefore|thus))?"
-    r"|(?=[:=]))\s*[:=]?\**\s*",
-    re.IGNORECASE,
+    r"|(?=[:=]))\s*[:=]?\**\s*"
+    r"|^[^\w\n]*(?:final\s+)?answer\**\s*(?=\$|\\[(\[])",
+    re.IGNORECASE | re.MULTILINE,
 )
 _DELIMITED = re.compile(
-    r"\$\$\s*(?P<a>.+?)\s*\$\$|\$(?P<b>[^$\n]+?)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[\s*(?P<d>.+?)\s*\\\]", re.DOTALL
+    r"\$\$\s*(?P<a>.+?)\s*\$\$|(?<!\\)\$(?P<b>(?:\\[^\n]|[^$\n\\])+?)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[\s*(?P<d>.+?)\s*\\\]",
+    re.DOTALL,
 )
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)|,?\s(?:because|since|so|as|which|where|and so|I hope)\b")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?={|-?\w)")
 _BARE = re.compile(r"-?\w+(?:\.\d+)?")
 _GAP = r"(?:[\s$]|\\[()\[\]]|\\q?quad|\\text\{[^{}]{0,40}\})"
-_JOINED = re.compile(rf"{_GAP}*(?:,|\band\b|\\text\{{[^{{}}]{{0,40}}\band\b[^{{}}]{{0,10}}\}})(?:{_GAP}|and\b)*")
+_NAMED = r"[A-Za-z](?:_(?:\w|\{\w{1,3}\}))?\s*="
+_JOINED = re.compile(
+    rf"{_GAP}*(?:,|\band\b|\\text\{{[^{{}}]{{0,40}}\band\b[^{{}}]{{0,10}}\}})(?:{_GAP}|and\b)*(?:{_NAMED}{_GAP}*)?"
+)
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _ANSWER_LABEL = re.compile(r"^[^\w\n]*(?:the\s+|final\s+)*answer[^\w\n]*:[ \t]*\**\s*", re.IGNORECASE | re.MULTILINE)
-_NUMBER = re.compile(rf"(?<![\w.])-?\s?[$€£]?{NUMBER}(?:\s*/\s*{NUMBER})?")
+_DECIMAL_COMMA = r"(?<![\d,(\[{])\d+,\d{1,2}(?![\w,)\]}])"
+_NUMBER = re.compile(rf"(?<![\w.])-?\s?[$€£]?(?:{_DECIMAL_COMMA}|{NUMBER}(?:\s*/\s*{NUMBER})?)")
+_SYMBOL = re.compile(r"(?:[A-Za-z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _LETTER_AT_START = re.compile(r"^\W*([A-J])(?:[.):]|\W*$)")
 _LETTER_AFTER = re.compile(
     r"^[^A-Za-z\n]*(?:(?:for sure|option|choice|definitely|clearly)\W+)*([A-J])\b(?!')", re.IGNORECASE
@@ -89,9 +97,24 @@ def extract_answer(text: str, template: Template) -> str | None:
     else:
         answer = next((number for found in announced if found and (number := _number_in(found))), None)
     if answer is None and template.last_number_fallback:
-        numbers = _NUMBER.findall(text)
-        answer = numbers[-1].strip().rstrip(".") if numbers else None
+        answer = _last(text, formulas=template.answer == "math")
     return answer.strip() if answer else None
+
+
+def _last(text: str, formulas: bool) -> str | None:
+    """The last number of a text or, with `formulas`, the last formula that is more than a symbol, if it ends later."""
+    number = deque(_NUMBER.finditer(text), maxlen=1)
+    if formulas:
+        # Only the end is searched, from a new line on, as a cut formula would turn what is inside and outside round.
+        cut = len(text) - LONGEST
+        begin = text.find("\n", cut) + 1 if cut > 0 else 0
+        for match in reversed(list(_DELIMITED.finditer(text, begin or max(cut, 0)))):
+            found = next(group for group in match.groups() if group).strip()
+            if number and match.end() < number[0].end():
+                break
+            if not _SYMBOL.fullmatch(found):
+                return found
+    return number[0].group().strip().rstrip(".") if number else None
 
 
 def _phrase(text: str) -> str | None:
@@ -105,7 +128,7 @@ def _phrase(text: str) -> str | None:
         found = found.strip(" *\t.:")
         if delimited and found:
             return found
-        if found and len(found) <= _LONGEST_PHRASE and (answer := _from_words(found)):
+        if found.strip("$") and len(found) <= _LONGEST_PHRASE and (answer := _from_words(found)):
             return answer
     return None
 

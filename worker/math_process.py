@@ -6,6 +6,8 @@ import contextlib
 import logging
 import re
 
+from worker.equivalence import split_unit
+
 
 def prepare(memory_bytes: int) -> None:
     """Bound this process's address space (bytes) and load the grader, before the first comparison's clock starts."""
@@ -54,9 +56,14 @@ def _must_be_gold(answer: str, other: str) -> bool:
 
 
 def _parsed(answer: str) -> list[object]:
-    from math_verify import parse
+    from latex2sympy2_extended.math_normalization import NormalizationConfig
+    from math_verify import LatexExtractionConfig, parse
 
-    parsed: list[object] = parse(_delimited(answer), parsing_timeout=None)
+    # Its list of units holds single letters, so that it would read `4 < t` and `4 + m` as 4; its search for plain
+    # expressions would take the first number of what it cannot parse.
+    cleaning = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all")
+    latex = LatexExtractionConfig(normalization_config=cleaning)
+    parsed: list[object] = parse(_delimited(split_unit(answer)[0]), extraction_config=[latex], parsing_timeout=None)
     return parsed
 
 
@@ -71,4 +78,5 @@ def _delimited(answer: str) -> str:
     answer = re.sub(r"\*\*\s*(-?\w+)", r"^{\1}", answer)
     answer = re.sub(r"(?<![\\a-zA-Z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", answer)
     answer = re.sub(r"(?<![\\a-zA-Z])(sin|cos|tan|ln|log|pi)(?![a-zA-Z])", r"\\\1 ", answer)
+    answer = re.sub(r"%(?=\s*(?:[,;)\]]|$))", "", answer.replace("°", r"^\circ "))
     return f"${answer}$"

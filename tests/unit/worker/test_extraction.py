@@ -25,6 +25,8 @@ PLAIN = load_template("plain")
         (r"\boxed 5", "5"),
         (r"$\boxed{1}$ and $\boxed{2}$", "1, 2"),
         (r"\boxed{7}, \boxed{7}", "7"),
+        (r"$u = \boxed{4}$ and $v_1 = \boxed{9}$", "4, 9"),
+        (r"$u = \boxed{4}$, then $v = 9$, so \boxed{36}", "36"),
         (r"\boxed{7} is wrong, so \boxed{8}", "8"),
         (r"<think>\boxed{3}</think>\boxed{4}", "4"),
         (r"<think>\boxed{3}</think>unsure", None),
@@ -35,6 +37,10 @@ PLAIN = load_template("plain")
         (r"The answer is $\frac{1}{2}$ because it is.", r"\frac{1}{2}"),
         ("**Final answer:** 1,000.5", "1,000.5"),
         (r"The final answer is \[ x + 1 \]", "x + 1"),
+        ("It follows.\nAnswer $\\frac{3}{8}$", r"\frac{3}{8}"),
+        ("The answer is $\n", None),
+        (r"The answer is $\$5 + x$.", r"\$5 + x"),
+        ("Any answer $n$ will do.", None),
         ("Final Answer: The largest n is 34.", "34"),
         ("The answer is 3. Wait, the answer is 4.", "4"),
         ("The answer is not at all obvious to me.", None),
@@ -57,6 +63,9 @@ def test_mathematics(text: str, answer: str | None) -> None:
         ("#### 1/2", "1/2"),
         (r"#### \frac{1}{2}", r"\frac{1}{2}"),
         ("#### 12.", "12"),
+        ("#### 7,25", "7,25"),
+        ("They are 1,2,3.", "3"),
+        ("The point (4,5)", "5"),
         ("#### no idea, but 6 and 7.", "6"),
         ("It was 5, then 6.", "6"),
         ("10-4", "4"),
@@ -66,6 +75,26 @@ def test_mathematics(text: str, answer: str | None) -> None:
 )
 def test_numbers(text: str, answer: str | None) -> None:
     assert extract_answer(text, STEPS) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"So $3x = 12$, hence $x = 4$ for every $n$.", "x = 4"),
+        (r"The inverse is \[\begin{pmatrix}1 & 1\end{pmatrix}\]", r"\begin{pmatrix}1 & 1\end{pmatrix}"),
+        (r"With $a = 2$ the sum becomes 30.", "30"),
+        (r"The set of them is $\{k\}$", r"\{k\}"),
+        (r"She pays $10 and gets $4 back.", "$4"),
+        (r"She pays \$10 and gets \$4 back.", "$4"),
+        (r"C'est 3,75 euros.", "3,75"),
+        ("For $m$ and $n$", None),
+        ("words only", None),
+        ("$" * 3000 + "\nthe sum $a+b$", "a+b"),
+    ],
+)
+def test_the_last_formula_counts_only_where_the_last_number_does(text: str, answer: str | None) -> None:
+    assert extract_answer(text, dataclasses.replace(MATH, last_number_fallback=True)) == answer
+    assert extract_answer(text, MATH) is None
 
 
 def test_the_last_number_counts_only_where_the_template_says_so() -> None:
@@ -108,11 +137,20 @@ def test_words(text: str, answer: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [r"\boxed{" * 20_000, "\n" * 100_000, "answer is $" * 10_000, "A " * 50_000, "1," * 50_000, "**" * 50_000]
+    "text",
+    [
+        r"\boxed{" * 20_000,
+        "\n" * 100_000,
+        "answer is $" * 10_000,
+        "A " * 50_000,
+        "1," * 50_000,
+        "**" * 50_000,
+        "\\[" * 50_000,
+    ],
 )
 def test_degenerate_text_is_read_quickly(text: str) -> None:
     began = time.perf_counter()
-    for template in (MATH, STEPS, CHOICE, PLAIN):
+    for template in (MATH, dataclasses.replace(MATH, last_number_fallback=True), STEPS, CHOICE, PLAIN):
         extract_answer(text, template)
     assert time.perf_counter() - began < 5
 
