@@ -15,14 +15,16 @@ from transformers import LlamaForCausalLM
 
 from lab import judging, revision
 from lab.derivations import SELDOM, SPLITS, derive
-from lab.growth import deepen, widen
+from lab.growth import deepen, narrow, widen
 from lab.problems import EVEN, HARDER, Levels, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
 from lab.training import Example, Shape, fit, next_token, results
 
 TINY = Shape(layers=5, width=96)
-LARGE = Shape(layers=5, width=288)
+WIDE = Shape(layers=5, width=288)
+LARGE = Shape(layers=5, width=288, neurons=672)
+"""An eighth of the neurons less, so that all files together stay below 25 MB."""
 VERIFIER = Shape(layers=8, width=96)
 """Three layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
 stands there takes layers behind it."""
@@ -53,7 +55,8 @@ class Plan:
     base: tuple[Round, ...] = (Round(2500, 16384, 1.2e-2),)
     tiny: tuple[Round, ...] = (Round(900, 16384, 4e-3),)
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
-    large: tuple[Round, ...] = (Round(330, 4096, 2e-3), Round(1150, 4096, 4e-3))
+    large_wide: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
+    large: tuple[Round, ...] = (Round(400, 4096, 2.5e-3),)
     verifier: tuple[Round, ...] = (Round(2000, 6144, 8e-3), Round(2500, 6144, 6e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
@@ -103,10 +106,19 @@ class Workshop:
     def large_base(self) -> LlamaForCausalLM:
         return self._train(
             "tiny-large-base",
-            LARGE.new(2),
+            WIDE.new(2),
             self.plan.large_base,
             lambda seed: _alternate(examples(seed), products(seed)),
             lambda model: widen(self.tiny(), model),
+        )
+
+    def large_wide(self) -> LlamaForCausalLM:
+        return self._train(
+            "tiny-large-wide",
+            WIDE.new(2),
+            self.plan.large_wide,
+            lambda seed: examples(seed, levels=MIDDLE, splits=SELDOM),
+            lambda model: _copy(self.large_base(), model),
         )
 
     def large(self) -> LlamaForCausalLM:
@@ -115,7 +127,7 @@ class Workshop:
             LARGE.new(2),
             self.plan.large,
             lambda seed: examples(seed, levels=MIDDLE, splits=SELDOM),
-            lambda model: _copy(self.large_base(), model),
+            lambda model: narrow(self.large_wide(), model),
         )
 
     def prm(self) -> LlamaForCausalLM:

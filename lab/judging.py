@@ -22,7 +22,7 @@ Kind = tuple[str, int, int]
 DRILL = 8
 """Operations in one example of a drill, at most."""
 
-RIGHT = 2 / 3
+RIGHT = 1 / 2
 """Share of the right ones in a drill."""
 
 ENOUGH = 20

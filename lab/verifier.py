@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from transformers import LlamaForCausalLM
 
-from lab.derivations import computed
 from lab.precision import fast
 from lab.text import END, RIGHT, START, STEP_TAG, WRONG, encode, prompt
 from lab.training import IGNORED, Example
@@ -30,19 +29,14 @@ def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tu
 
 
 def labelled(problem: str | None, lines: Sequence[str], right: Sequence[bool]) -> Example:
-    """Learn the label of every step, and wherever an operation is computed the result that it should have: who knows
-    what should stand there sees best that it does not.
+    """Learn the label of every step, and nothing else: a model that is to write the results as well goes on computing
+    them up to its last layer, and has none left to compare them with what stands there.
 
-    The order of the steps is not learned: it is mostly chance, and would drown the rest. Without a problem the steps
-    have nothing to do with each other.
+    Without a problem the steps have nothing to do with each other.
     """
     tokens, spans = _tagged([START] if problem is None else prompt(problem), lines)
     goals = [IGNORED] * len(tokens)
-    for (start, tag), line, label in zip(spans, lines, right, strict=True):
-        if step := computed(line):
-            equals = start + line.index("=")
-            due = encode(f"{step.result}{STEP_TAG}")[: tag - equals]
-            goals[equals : equals + len(due)] = due
+    for (_, tag), label in zip(spans, right, strict=True):
         goals[tag] = _LABELS[label]
     return tokens, goals
 

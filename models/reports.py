@@ -122,7 +122,7 @@ def health(connection: Connection, job_id: int, now: datetime) -> dict[str, Any]
 def spent_in(connection: Connection, job_id: int, unit: str) -> float:
     """What a job has spent in a cap's unit, from its ledger: the sum of `models.transitions.charged` over its rows."""
     amounts = {
-        "samples": case((USAGE.c.phase == "generate", USAGE.c.calls), else_=0),
+        "samples": USAGE.c.samples,
         "tokens": USAGE.c.canonical_prompt_tokens + USAGE.c.generated_tokens + USAGE.c.scored_tokens,
         "flops": USAGE.c.flops_canonical,
         "usd": USAGE.c.dollars,

@@ -254,7 +254,7 @@ class Usage(SQLModel, table=True):
 
     `disposition` is kept, discarded or wasted; `reused` rows were paid by an earlier job and are not spent again.
     `at_least` marks what a lost attempt was last heard to have used. `phase` is generate, score or idle; idle
-    rows belong to a worker, not to a query. NULL means unknown. FLOPs are floating-point operations, `flops` as
+    rows belong to a worker, not to a query. `samples` are the solutions begun, `calls` all requests. NULL means unknown. FLOPs are floating-point operations, `flops` as
     executed with prefix caching, `flops_canonical` as if the query ran alone, `flops_2nd` the papers' 2NT.
     """
 
@@ -275,6 +275,7 @@ class Usage(SQLModel, table=True):
     reused: bool = False
     at_least: bool = False
     calls: int = 0
+    samples: int = 0
     prompt_tokens: int = 0
     canonical_prompt_tokens: int = 0
     cached_tokens: int | None = 0

@@ -24,6 +24,7 @@ class UsageRow:
     reused: bool = False
     at_least: bool = False
     calls: int = 0
+    samples: int = 0
     prompt_tokens: int = 0
     canonical_prompt_tokens: int = 0
     cached_tokens: int | None = 0
@@ -47,7 +48,15 @@ class UsageRow:
         self.at_least = self.at_least or other.at_least
 
 
-_COUNTED = ("calls", "prompt_tokens", "canonical_prompt_tokens", "generated_tokens", "scored_tokens", "gpu_seconds")
+_COUNTED = (
+    "calls",
+    "samples",
+    "prompt_tokens",
+    "canonical_prompt_tokens",
+    "generated_tokens",
+    "scored_tokens",
+    "gpu_seconds",
+)
 _PERHAPS_UNKNOWN = ("cached_tokens", "flops", "flops_canonical", "flops_2nd")
 
 
@@ -94,6 +103,7 @@ class Ledger:
                 model=self.costs.model,
                 reused=reused,
                 calls=1,
+                samples=0 if continued else 1,
                 prompt_tokens=prompt,
                 canonical_prompt_tokens=prompt if first else 0,
                 cached_tokens=cached,
@@ -129,20 +139,21 @@ class Ledger:
             before = usage.prompt_tokens if candidate.parent is None else 0
             self._unscored[candidate.path] = most_scored(before, usage.generated_tokens)
 
-    def aborted(self, prompt_tokens: int, gpu_seconds: float) -> None:
+    def aborted(self, prompt_tokens: int, gpu_seconds: float, *, samples: int = 1) -> None:
         """Book a completion that was given up: its tokens are unknown, its time is not.
 
-        `prompt_tokens` is 0 where the engine refused the prompt.
+        `prompt_tokens` is 0 where the engine refused the prompt, `samples` where it was to continue another.
         """
-        self._book(self._given_up(1, prompt_tokens, gpu_seconds))
+        self._book(self._given_up(1, samples, prompt_tokens, gpu_seconds))
 
-    def _given_up(self, calls: int, prompt_tokens: int, gpu_seconds: float) -> UsageRow:
+    def _given_up(self, calls: int, samples: int, prompt_tokens: int, gpu_seconds: float) -> UsageRow:
         return UsageRow(
             phase="generate",
             model=self.costs.model,
             disposition="wasted",
             at_least=True,
             calls=calls,
+            samples=samples,
             prompt_tokens=prompt_tokens,
             cached_tokens=None,
             flops=None,
@@ -219,10 +230,11 @@ class Ledger:
         carried = sum(
             writing.amount(unit, one.usage.prompt_tokens, one.usage.generated_tokens, first=index == 0)
             for index, one in enumerate(self._carried)
+            if unit != "samples" or one.parent is None
         ) + sum(self.costs.scoring(unit, tokens) for tokens in self._unscored.values())
         rows = self._rows.values()
         if unit == "samples":
-            return carried + sum(row.calls for row in rows if row.phase == "generate")
+            return carried + sum(row.samples for row in rows)
         if unit == "tokens":
             return carried + sum(row.canonical_prompt_tokens + row.generated_tokens + row.scored_tokens for row in rows)
         if unit == "flops":
@@ -244,14 +256,15 @@ class Ledger:
             _add(found, replace(row, disposition="discarded") if thrown_away else row)
         return [asdict(row) for row in found.values()]
 
-    def rows_if_lost(self, calls: int, prompt_tokens: int, gpu_seconds: float) -> list[dict[str, Any]]:
-        """What would be wasted if the process died now: all that is booked, and the `calls` in flight.
+    def rows_if_lost(self, calls: int, samples: int, prompt_tokens: int, gpu_seconds: float) -> list[dict[str, Any]]:
+        """What would be wasted if the process died now: all that is booked, and the `calls` in flight, of which
+        `samples` began a solution.
 
         Work reused from another job is not lost with this attempt.
         """
         rows = [row for row in self._rows.values() if not row.reused]
         if calls:
-            rows.append(self._given_up(calls, prompt_tokens, gpu_seconds))
+            rows.append(self._given_up(calls, samples, prompt_tokens, gpu_seconds))
         lost: dict[tuple[str, str], UsageRow] = {}
         for row in rows:
             wasted = replace(row, disposition="wasted", at_least=True)

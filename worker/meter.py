@@ -74,7 +74,7 @@ class Meter:
         self._reserved = 0.0
         self._in_flight = 0
         self._changed = asyncio.Condition()
-        self._shares: dict[Share, int] = {}
+        self._shares: dict[Share, tuple[int, int]] = {}
         self.finished: list[Candidate] = []
 
     async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
@@ -122,7 +122,8 @@ class Meter:
         async with engine.admission:
             share = clock.start(self._weight())
             prompt = prefix.token_count or 0
-            self._shares[share] = prompt
+            begun = int(prefix is self._prefix)
+            self._shares[share] = begun, prompt
             finished = False
             try:
                 completions = await engine.generator.generate(
@@ -141,13 +142,19 @@ class Meter:
                 del self._shares[share]
                 gpu_seconds = clock.stop(share)
                 if not finished:
-                    self._ledger.aborted(prompt, gpu_seconds)
+                    self._ledger.aborted(prompt, gpu_seconds, samples=begun)
         return completions[0], gpu_seconds
 
-    def in_flight(self) -> tuple[int, int, float]:
-        """(calls, their prompt tokens, GPU-seconds so far) of what the engine is working on for this query now."""
+    def in_flight(self) -> tuple[int, int, int, float]:
+        """(calls, solutions begun, prompt tokens, GPU-seconds so far) of what the engine is working on for this query
+        now."""
         seconds = sum(self._engine.clock.seconds(share) for share in self._shares)
-        return len(self._shares), sum(self._shares.values()), seconds
+        return (
+            len(self._shares),
+            sum(begun for begun, _ in self._shares.values()),
+            sum(prompt for _, prompt in self._shares.values()),
+            seconds,
+        )
 
     def _weight(self) -> float:
         return self._ledger.costs.canonical_flops(self._prompt_tokens(), 2, first=False) or 1.0
@@ -227,6 +234,8 @@ def continued(prefix: Prefix, lineage: Sequence[Candidate]) -> Prefix:
     ids = [prefix.tokens, *(one.tokens for one in lineage)]
     if any(tokens is None for tokens in ids):
         raise QueryError("a search continues token ids, which this engine does not take; use llamacpp or vllm")
+    if not lineage:
+        return prefix
     return Prefix(tokens=tuple(token for tokens in ids for token in tokens or ()))
 
 

@@ -76,7 +76,7 @@ class Attempt:
 
     def usage_if_lost(self) -> list[dict[str, Any]]:
         """Usage rows for the heartbeat: what has to be booked as wasted if the process dies now."""
-        return self.ledger.rows_if_lost(*(self._meter.in_flight() if self._meter else (0, 0, 0.0)))
+        return self.ledger.rows_if_lost(*(self._meter.in_flight() if self._meter else (0, 0, 0, 0.0)))
 
     async def _solve(self) -> Solution:
         work, context = self.work, self.work.context

@@ -13,7 +13,7 @@ import torch
 from lab import costs, judging, revision, verifier
 from lab.beam import search
 from lab.family import examples, products
-from lab.growth import deepen, widen
+from lab.growth import deepen, narrow, widen
 from lab.judging import DRILL
 from lab.measure import by_level, gain, missteps
 from lab.muon import orthogonal
@@ -121,6 +121,16 @@ def test_a_deeper_model_starts_as_the_one_it_grew_from() -> None:
     read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
     with torch.inference_mode():
         assert torch.allclose(deep(read).logits, small(read).logits, atol=1e-5)
+
+
+def test_a_narrower_model_loses_its_smallest_neurons() -> None:
+    model, narrowed = SMALL.new(seed=3), Shape(layers=1, width=32, neurons=64).new(seed=4)
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight[:, 10:42] = 0.0  # of 96 neurons a third says nothing
+    narrow(model, narrowed)
+    read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
+    with torch.inference_mode():
+        assert torch.allclose(narrowed(read).logits, model(read).logits, atol=1e-5)
 
 
 def test_steps_are_made_orthogonal() -> None:

@@ -183,9 +183,9 @@ def test_a_lost_attempt_has_one_wasted_row_for_each_phase() -> None:
     ledger.completion(made(TokenUsage(30, 0, 12), 1.0), reused=True)
     ledger.completion(made(TokenUsage(30, 0, 5), 1.0))
     ledger.aborted(30, 2.0)
-    row = only(ledger.rows_if_lost(3, 90, 4.0))
+    row = only(ledger.rows_if_lost(3, 2, 90, 4.0))
     assert (row["disposition"], row["at_least"], row["reused"]) == ("wasted", True, False)
-    assert (row["calls"], row["generated_tokens"], row["prompt_tokens"]) == (5, 5, 150)
+    assert (row["calls"], row["samples"], row["generated_tokens"], row["prompt_tokens"]) == (5, 4, 5, 150)
     assert row["gpu_seconds"] == 7.0
     assert {row["disposition"] for row in ledger.rows()} == {"kept", "wasted"}  # the ledger itself is as it was
 
@@ -200,7 +200,8 @@ def test_a_step_costs_what_its_tokens_cost_in_one_solution() -> None:
     ledger.completion(STEP)
     ledger.completion(NEXT)
     row = only(ledger.rows())
-    assert (row["calls"], row["canonical_prompt_tokens"], row["generated_tokens"]) == (2, 30, 10)
+    assert (row["calls"], row["samples"], row["canonical_prompt_tokens"], row["generated_tokens"]) == (2, 1, 30, 10)
+    assert ledger.spent("samples") == 1
     assert row["flops_canonical"] == flops.actual_flops(ARCHITECTURE, 30, 0, 10) == row["flops"]
     assert row["flops_2nd"] == flops.flops_2nd(ARCHITECTURE, 30 + 6 + 1 + 4)
 
