@@ -8,25 +8,28 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import StatementError
 from sqlmodel import SQLModel
 
-from models.database import Database, check_version, current_version, upgrade
+from models.database import Database, _alembic_config, check_version, current_version, upgrade
 from models.errors import UserError
 from models.transitions import CANDIDATE, JOB, Outcome
-from models.views import VIEWS
+from models.views import VIEWS, create_views
 from tests.builders import DATASET, ManualClock, add_job, candidate_row, claimed, commit, count, force, job_of, rows
+
+NEWEST = "0002"
 
 
 def test_an_empty_database_is_upgraded_to_the_tables_of_the_code(url: str) -> None:
     database = Database(url)
     assert current_version(database) is None
-    with pytest.raises(UserError, match="its schema is missing, not 0001; run `tts-jobs db upgrade`"):
+    with pytest.raises(UserError, match=f"its schema is missing, not {NEWEST}; run `tts-jobs db upgrade`"):
         check_version(database)
-    assert upgrade(database) == "0001"
+    assert upgrade(database) == NEWEST
     check_version(database)
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
@@ -36,8 +39,31 @@ def test_an_empty_database_is_upgraded_to_the_tables_of_the_code(url: str) -> No
 
 def test_an_upgrade_can_be_repeated(database: Database) -> None:
     shelf = add_job(database)
-    assert upgrade(database) == "0001"
+    assert upgrade(database) == NEWEST
     assert job_of(database, shelf.job_id).state == "open"
+
+
+def test_samples_booked_before_there_were_searches_are_the_calls_of_the_generator(url: str) -> None:
+    database = Database(url)
+    with database.transaction() as connection:
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        create_views(connection)
+        columns = (
+            "phase, model, disposition, reused, at_least, calls, prompt_tokens, canonical_prompt_tokens, "
+            "generated_tokens, scored_tokens, gpu_seconds"
+        )
+        for phase in ("generate", "score"):
+            connection.execute(
+                text(f"INSERT INTO usage ({columns}) VALUES (:phase, 'm', 'kept', :no, :no, 7, 0, 0, 0, 0, 0)"),
+                {"phase": phase, "no": False},
+            )
+    upgrade(database)
+    with database.reading() as connection:
+        found = {row.phase: row.samples for row in connection.execute(text("SELECT phase, samples FROM usage"))}
+    assert found == {"generate": 7, "score": 0}
+    database.close()
 
 
 def test_a_view_that_has_changed_is_made_anew(database: Database) -> None:
@@ -51,7 +77,7 @@ def test_an_upgrade_that_changes_nothing_waits_for_no_writer(sqlite_url: str) ->
     database, other = Database(sqlite_url), Database(sqlite_url)
     upgrade(database)
     with database.transaction():
-        assert upgrade(other) == "0001"
+        assert upgrade(other) == NEWEST
     database.close()
     other.close()
 

@@ -33,7 +33,8 @@ from tests.unit.worker.scripted import COSTS, PRICE, ScriptedEngine, make_meter,
 from worker.busy import BusyClock
 from worker.engines import instant
 from worker.ledger import Ledger
-from worker.meter import Meter, ScoringMeter, SharedEngine, step_logprobs
+from worker.meter import Meter, SharedEngine, step_logprobs
+from worker.scoring import ScoringMeter
 
 
 def task_of(meter: Meter, budget: Budget, answers: Answers | None = None) -> Task:
