@@ -10,10 +10,15 @@ import click
 from cli import output
 from models import reports
 from models.database import Database, open_database
+from models.revisions import by_position
+from strategies.sequential_revision import place_of
 
 COLUMNS = [
     ("job", "right"), ("dataset", "left"), ("model", "left"), ("strategy", "left"), ("budget", "right"), ("accuracy (95 %)", "right"), ("samples", "right"), ("reused", "right"), ("tokens", "right"),
     ("seq.", "right"), ("FLOPs", "right"), ("GPU-s", "right"), ("cost", "right"), ("cut", "right"), ("unread", "right"),
+]  # fmt: skip
+POSITIONS = [
+    ("position", "right"), ("attempts", "right"), ("right", "right"), ("right to wrong", "right"), ("wrong to right", "right"),
 ]  # fmt: skip
 
 
@@ -25,7 +30,8 @@ def report(jobs: tuple[str, ...], as_json: bool) -> None:
 
     Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
     if each query ran alone). seq.: the longest chain of tokens each query waited for, summed. cut: completions that
-    ran into a limit. unread: candidates without a readable answer.
+    ran into a limit. unread: candidates without a readable answer. A named JOB of sequential revisions has a table of
+    its own: how often the attempts at each position of a chain are right, and what revising them changed.
 
     \b
     Example:
@@ -41,6 +47,9 @@ def report(jobs: tuple[str, ...], as_json: bool) -> None:
 def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: bool) -> None:
     with database.reading() as connection:
         rows = reports.cost_accuracy(connection, job_ids)
+        for row in rows if job_ids is not None else []:
+            if row["strategy"] == "sequential_revision":
+                row["positions"] = by_position(connection, row["job_id"], place_of)
     if as_json:
         output.print_json(rows)
         return
@@ -49,6 +58,9 @@ def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: b
         return
     output.console.print(output.table(None, COLUMNS, [_cells(row) for row in rows]))
     for row in rows:
+        if row.get("positions"):
+            title = f"job {row['job_id']}: attempts by their position in a chain"
+            output.console.print(output.table(title, POSITIONS, [_position(one) for one in row["positions"]]))
         if row["failed"]:
             output.console.print(
                 f"[yellow]job {row['job_id']}: {row['failed']} of {row['queries']} queries failed and are not in its accuracy; "
@@ -56,6 +68,14 @@ def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: b
             )
     if any(row["oracle"] for row in rows):
         output.console.print("[yellow]oracle: that strategy read the reference answers; for analysis only[/yellow]")
+
+
+def _position(row: dict[str, Any]) -> list[Any]:
+    changes = [
+        f"{row[changed]} of {row[before]}" if row[before] else "-"
+        for changed, before in (("right_to_wrong", "right_before"), ("wrong_to_right", "wrong_before"))
+    ]
+    return [row["position"], row["attempts"], output.percent(row["pass_at_1"]), *changes]
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:

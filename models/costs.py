@@ -29,28 +29,35 @@ class CostModel:
     flops_per_second: float | None = None
     verifier: CostModel | None = None
 
-    def canonical_flops(self, prompt: int, generated: int, *, first: bool, continued: bool = False) -> float | None:
-        """FLOPs of one completion as if its query ran alone: its decoding, plus the prompt's prefill if it is the first.
+    def canonical_flops(self, prompt: int, generated: int, *, read: int) -> float | None:
+        """FLOPs of one completion as if its query ran alone: its decoding, and the prefill of the `read` last tokens of
+        its prompt, which nothing before it in the query has read.
 
-        What a step continues (`continued`) is in the cache but for its last token, which was drawn and never read.
+        They are the whole prompt for the query's first completion and none for its other samples, the earlier attempts
+        that a revision is shown, and one for a step: the last token of what it continues was drawn and never read.
         """
         if self.architecture is None:
             return None
-        decode = flops.decode_flops(self.architecture, prompt, generated)
-        if continued:
-            return decode + flops.forward_flops(self.architecture, 1, prompt - 1, 0)
-        return decode + (flops.prefill_flops(self.architecture, prompt) if first else 0.0)
+        prefill = flops.forward_flops(self.architecture, read, prompt - read, 0)
+        return flops.decode_flops(self.architecture, prompt, generated) + prefill
 
-    def amount(self, unit: str, prompt: int, generated: int, *, first: bool) -> float:
+    def amount(
+        self, unit: str, prompt: int, generated: int, *, first: bool, behind: int = 0, continued: bool = False
+    ) -> float:
         """What one completion takes from a budget in `unit` (samples, tokens, flops or usd), its scoring included.
+
+        All of `prompt` is read where it is the query's `first`. Its last `behind` tokens are earlier attempts, which a
+        revision reads and its scoring does not; a step that continues another (`continued`) feeds that one's last token.
 
         Raises:
             UserError: the unit cannot be computed for this model; the message says what is missing.
         """
         if unit == "samples":
             return 1.0
-        scoring = self.scoring(unit, most_scored(prompt, generated)) if generated else 0.0
-        return scoring + self._generating(unit, prompt, generated, first=first)
+        scoring = self.scoring(unit, most_scored(prompt - behind, generated)) if generated else 0.0
+        return scoring + self._generating(
+            unit, prompt, generated, read=prompt if first else behind, continued=continued
+        )
 
     def scoring(self, unit: str, tokens: int) -> float:
         """What a budget in `unit` has to hold for the verifier to read `tokens` tokens; 0 where it is no model.
@@ -60,12 +67,13 @@ class CostModel:
         """
         if self.verifier is None or unit == "samples":
             return 0.0
-        return self.verifier._generating(unit, tokens, 1, first=True)
+        return self.verifier._generating(unit, tokens, 1, read=tokens)
 
-    def _generating(self, unit: str, prompt: int, generated: int, *, first: bool) -> float:
+    def _generating(self, unit: str, prompt: int, generated: int, *, read: int, continued: bool = False) -> float:
         if unit == "tokens":
-            return float(generated + (prompt if first else 0))
-        computed = self.canonical_flops(prompt, generated, first=first)
+            return float(generated + read)
+        # The token that a step feeds was counted when it was drawn.
+        computed = self.canonical_flops(prompt, generated, read=max(read, int(continued)))
         if unit == "flops":
             if computed is None:
                 raise UserError(
@@ -84,13 +92,21 @@ class CostModel:
         return cost
 
     def worst_case(
-        self, budget: tuple[float, str], unit: str, prompt: int, max_tokens: int, *, calls: int = MOST_CALLS
+        self,
+        budget: tuple[float, str],
+        unit: str,
+        prompt: int,
+        max_tokens: int,
+        *,
+        calls: int = MOST_CALLS,
+        behind: int = 0,
     ) -> float:
         """The most a query under `budget` (amount, unit) can cost in a cap's `unit`: what dispatch reserves.
 
         `prompt` bounds the prompt's tokens, `max_tokens` one completion's; under a budget that does not count
-        samples, `calls` bounds how many completions there can be. A longer completion costs more per token, so the
-        worst is as many of `max_tokens` as the budget allows, and one call for each that is left.
+        samples, `calls` bounds how many completions there can be, and `behind` the tokens of earlier attempts that each
+        may have to read. A longer completion costs more per token, so the worst is as many of `max_tokens` as the
+        budget allows, and one call for each that is left.
         """
         amount, budget_unit = budget
         if budget_unit == unit:
@@ -105,7 +121,9 @@ class CostModel:
         lengths = {max_tokens: full, rest: 1, 0: calls - full - 1} if rest else {max_tokens: full, 0: calls - full}
         once = self.amount(unit, prompt, 0, first=True) - self.amount(unit, prompt, 0, first=False)
         return once + sum(
-            count * self.amount(unit, prompt, length, first=False) for length, count in lengths.items() if count
+            count * self.amount(unit, prompt + behind, length, first=False, behind=behind)
+            for length, count in lengths.items()
+            if count
         )
 
     def _most_tokens(self, amount: float, unit: str, max_tokens: int, calls: int) -> int:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,11 @@ BYTES_PER_MESSAGE = 16
 BYTES_PER_PROMPT = 128
 """Bound, in tokens, on what a chat template adds by itself (a default system prompt, today's date)."""
 
+REVISE = (
+    "Check this solution for mistakes. Then write the whole solution again, in the same form, down to the final answer."
+)
+"""What asks for another attempt, unless the template says it otherwise."""
+
 _BUILT_IN = Path(__file__).parent / "prompts"
 
 
@@ -41,7 +47,8 @@ class Template:
     before it. `step_separator` is a literal string: one of white space ends the step before it, any other begins
     the step after it where it stands at the start of a line. `stop` strings end a completion. With
     `last_number_fallback` an answer that is announced nowhere is the last number of the text (`math`: the last formula,
-    if it ends later). `max_tokens` and, where given, `temperature` are the defaults of a job's sampling.
+    if it ends later). `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is the
+    user turn that asks for another attempt behind an earlier one; it is empty where the model's own chat template asks.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Template:
     last_number_fallback: bool = False
     max_tokens: int = 1024
     temperature: float | None = None
+    revise: str = REVISE
     path: Path | None = field(default=None, compare=False)
 
     @property
@@ -79,6 +87,13 @@ class Template:
         turns.extend(self.examples)
         turns.append(("user", self._render(problem, subject, level)))
         return turns
+
+    def revision_turns(self, attempts: Sequence[str]) -> list[tuple[Role, str]]:
+        """The chat turns that follow `messages` to show earlier attempts, oldest first, and ask for another.
+
+        They end with the user's turn even if it says nothing: behind an assistant's, some servers would continue it.
+        """
+        return [turn for text in attempts for turn in (("assistant", text), ("user", self.revise))]
 
     def _render(self, problem: str, subject: str | None, level: str | int | None) -> str:
         try:
@@ -115,6 +130,10 @@ class Template:
         if self.step_separator.isspace():
             return [match.end() for match in re.finditer(rf"{escaped}(?:[^\S\n]*\n)*", text)]
         return [match.start() for match in re.finditer(rf"^{escaped}", text, re.MULTILINE)]
+
+    def worst_revision_bytes(self, attempts: int, longest: int) -> int:
+        """What a prompt grows by, in tokens, with `attempts` earlier attempts of at most `longest` tokens."""
+        return attempts * (longest + len(self.revise.encode()) + 2 * BYTES_PER_MESSAGE)
 
     def worst_prompt_bytes(self, problem: str, subject: str | None = None, level: str | int | None = None) -> int:
         """An upper bound on the number of prompt tokens: no token is shorter than one UTF-8 byte."""
@@ -178,6 +197,7 @@ class _FrontMatter(BaseModel):
     last_number_fallback: bool = False
     max_tokens: int = Field(default=1024, ge=1)
     temperature: float | None = Field(default=None, ge=0)
+    revise: str = REVISE
     examples: list[_Example] = []
 
 
@@ -195,6 +215,7 @@ def _parse(path: Path, source: str, digest: str | None) -> Template:
         last_number_fallback=header.last_number_fallback,
         max_tokens=header.max_tokens,
         temperature=header.temperature,
+        revise=header.revise,
         path=path if digest else None,
     )
     template.messages("1 + 1")  # what fails for every problem fails here, not in the middle of a job

@@ -20,6 +20,7 @@ from models.templates import Template
 from models.transitions import JOB, QUERY, end_job, plan, recall_bells, ring, table
 from scheduler.doorbell import Bell, Doorbell
 from scheduler.planning import Planner
+from strategies import registry
 
 PROBLEM = table(tables.Problem)
 WINDOW = 2
@@ -218,6 +219,8 @@ def _reservations(connection: Connection, job: OpenJob, query_ids: list[int]) ->
             QUERY.c.budget_amount,
             QUERY.c.budget_unit,
             QUERY.c.sequences,
+            QUERY.c.strategy,
+            QUERY.c.parameters,
             PROBLEM.c.prompt,
             PROBLEM.c.subject,
             PROBLEM.c.level,
@@ -235,5 +238,7 @@ def _reservations(connection: Connection, job: OpenJob, query_ids: list[int]) ->
             worst[row.id] = 0.0  # its worker will fail it for this reason, before it has cost anything
             continue
         budget = (row.budget_amount, row.budget_unit)
-        worst[row.id] = job.costs.worst_case(budget, job.cap_unit, prompt, longest, calls=row.sequences)
+        shown = max(registry.find(row.strategy).shown(row.parameters))
+        behind = job.template.worst_revision_bytes(shown, longest)
+        worst[row.id] = job.costs.worst_case(budget, job.cap_unit, prompt, longest, calls=row.sequences, behind=behind)
     return worst

@@ -150,35 +150,49 @@ class _Pricing:
         self._longest = longest
         self._typical = typical
         self._budget = Budget(specification.budget_amount, specification.budget_unit)  # type: ignore[arg-type]
-        self._most = registry.find(specification.strategy).sequences(self._budget)
+        strategy = registry.find(specification.strategy)
+        self._most = strategy.sequences(self._budget)
+        shown = strategy.shown(specification.parameters)
+        template = template_from_dict(specification.template)
+        self._typical_behind = round(template.worst_revision_bytes(1, typical) * sum(shown) / len(shown))
+        self._longest_behind = template.worst_revision_bytes(max(shown), longest)
 
     def likely(self, prompt: int) -> Cost:
         """Completions of the typical length, as many as the budget pays for; of the last one perhaps a part."""
         samples = float(self._most)
         unit, amount = self._budget.unit, self._budget.amount
         if unit != "samples":
-            first, more = (self._costs.amount(unit, prompt, self._typical, first=first) for first in (True, False))
+            first, more = self._prices(unit, prompt, self._typical, self._typical_behind)
             if amount < first:
                 samples = amount / first
             elif more:
                 samples = min(samples, 1 + (amount - first) / more)
-        return self._cost(samples, {unit: self._drawn(unit, samples, prompt, self._typical) for unit in _UNITS})
+        return self._cost(
+            samples, {unit: self._drawn(unit, samples, prompt, self._typical, self._typical_behind) for unit in _UNITS}
+        )
 
     def worst(self, prompt: int) -> Cost:
         """Never less than the query will take: its longest prompt and completions, as far as its budget lets them."""
         return self._cost(self._most, {unit: self._bound(unit, prompt) for unit in _UNITS})
 
     def _bound(self, unit: str, prompt: int) -> float | None:
-        longest = self._drawn(unit, self._most, prompt, self._longest)
+        behind = self._longest_behind
+        longest = self._drawn(unit, self._most, prompt, self._longest, behind)
         if longest is None:
             return None
         budget = (self._budget.amount, self._budget.unit)
-        return min(longest, self._costs.worst_case(budget, unit, prompt, self._longest, calls=self._most))
+        worst = self._costs.worst_case(budget, unit, prompt, self._longest, calls=self._most, behind=behind)
+        return min(longest, worst)
 
-    def _drawn(self, unit: str, samples: float, prompt: int, tokens: int) -> float | None:
+    def _prices(self, unit: str, prompt: int, tokens: int, behind: int) -> tuple[float, float]:
+        """A query's first completion, and any other: `behind` tokens of earlier attempts stand before that."""
+        first = self._costs.amount(unit, prompt, tokens, first=True)
+        return first, self._costs.amount(unit, prompt + behind, tokens, first=False, behind=behind)
+
+    def _drawn(self, unit: str, samples: float, prompt: int, tokens: int, behind: int) -> float | None:
         """`samples` completions of `tokens` tokens each after one prompt; None where this model has no such cost."""
         try:
-            first, more = (self._costs.amount(unit, prompt, tokens, first=first) for first in (True, False))
+            first, more = self._prices(unit, prompt, tokens, behind)
         except UserError:
             return None
         return min(samples, 1.0) * first + max(0.0, samples - 1) * more

@@ -87,7 +87,8 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         raise UserError(f"--strategy: {error}") from None
     verifier = request.verifier
     scorer = find_verifier(verifier) if verifier is not None else None
-    if entry.needs_verifier:
+    parameters = strategy.model_dump(mode="json")
+    if entry.wants_verifier(parameters) or (entry.may_verify and verifier is not None):
         verifier = verifier or DEFAULT_VERIFIER
         if entry.searches and MODEL_FREE_VERIFIERS.get(verifier, False):
             raise UserError(f"--verifier: {verifier} judges answers and {entry.name} scores steps; choose another")
@@ -106,7 +107,7 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         verifier=verifier,
         verifier_identity=scorer.identity if scorer else verifier,
         strategy=entry.name,
-        parameters=strategy.model_dump(mode="json"),
+        parameters=parameters,
         budget_amount=1.0 if entry.name == "greedy" and request.budget[1] == "samples" else request.budget[0],
         budget_unit=request.budget[1],
         sampling=asdict(sampling),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,19 +21,22 @@ from strategies.protocols import Budget, Strategy
 from strategies.rebase import Rebase
 from strategies.sampling import sample_count
 from strategies.search import FIRST_STEP
+from strategies.sequential_revision import SequentialRevision, place_of
 from strategies.weighted_vote import WeightedVote
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One strategy: its validated parameters are its fields. `source` is where it is defined; `searches` tells that it
-    goes step by step, so that its candidates are the nodes of a tree."""
+    goes step by step, so that its candidates are the nodes of a tree; `may_verify` that it uses a verifier where there
+    is one."""
 
     name: str
     make: type[BaseModel]
     source: str
     needs_verifier: bool = False
     searches: bool = False
+    may_verify: bool = False
 
     @property
     def summary(self) -> str:
@@ -43,12 +46,25 @@ class Entry:
         """How many sequences a query under this strategy has in flight at once."""
         return 1 if self.name == "greedy" else sample_count(budget)
 
-    def uses(self, path: str, budget: Budget) -> bool:
+    def wants_verifier(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it cannot do without a verifier under these parameters."""
+        return self.needs_verifier or parameters.get("select") == "verifier"
+
+    def shown(self, parameters: Mapping[str, Any]) -> Sequence[int]:
+        """How many earlier attempts the samples of a query are written in sight of, at most: one number for each of
+        a chain's, over and over."""
+        return SequentialRevision(**parameters).shown() if self.make is SequentialRevision else (0,)
+
+    def uses(self, path: str, budget: Budget, parameters: Mapping[str, Any] | None = None, width: int = 1) -> bool:
         """Whether a candidate made earlier at `path` can stand in for one this strategy would draw."""
         if self.name == "greedy":
             return path == GREEDY_PATH
         if self.searches:
             return path.startswith(FIRST_STEP)
+        if self.make is SequentialRevision:
+            chains, length = SequentialRevision(**(parameters or {})).shape(budget, width)
+            place = place_of(path)
+            return place is not None and place[0] < chains and place[1] < length
         return path.isdecimal() and int(path) < sample_count(budget)
 
 
@@ -60,6 +76,7 @@ STRATEGIES = {
         Entry("adaptive_consistency", AdaptiveConsistency, "Aggarwal et al. 2305.11860"),
         Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
         Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
+        Entry("sequential_revision", SequentialRevision, "Snell et al. 2408.03314", may_verify=True),
         Entry("beam_search", BeamSearch, "Snell et al. 2408.03314", needs_verifier=True, searches=True),
         Entry("dvts", Dvts, "Beeching et al. 2024", needs_verifier=True, searches=True),
         Entry("lookahead", Lookahead, "Snell et al. 2408.03314", needs_verifier=True, searches=True),

@@ -74,8 +74,9 @@ class Ledger:
     """What one attempt used.
 
     `prompt_charged` tells whether an earlier attempt of the same query has already been charged the prompt: the
-    canonical cost prefills it once per query. `prompt_tokens` is the prompt's length as last counted by the engine,
-    None before the first completion.
+    canonical cost prefills it once per query. `prompt_tokens` is the length of the problem's prompt as counted by the
+    engine, None until it is known. What else stands in the prompt of a candidate that continues no other, such as the
+    attempts that a revision is shown, is read for that candidate alone.
     """
 
     def __init__(self, costs: CostModel, prompt_charged: bool = False) -> None:
@@ -96,7 +97,8 @@ class Ledger:
         self.prompt_charged = True
         self._found(candidate)
         architecture = self.costs.architecture
-        read = prompt if first else 1 if continued else 0
+        charged = prompt if first else self._behind(candidate)
+        read = 1 if continued else charged
         self._book(
             UsageRow(
                 phase="generate",
@@ -105,13 +107,13 @@ class Ledger:
                 calls=1,
                 samples=0 if continued else 1,
                 prompt_tokens=prompt,
-                canonical_prompt_tokens=prompt if first else 0,
+                canonical_prompt_tokens=charged,
                 cached_tokens=cached,
                 generated_tokens=generated,
                 flops=flops.actual_flops(architecture, prompt, cached, generated)
                 if architecture and cached is not None
                 else None,
-                flops_canonical=self.costs.canonical_flops(prompt, generated, first=first, continued=continued),
+                flops_canonical=self.costs.canonical_flops(prompt, generated, read=read),
                 flops_2nd=flops.flops_2nd(architecture, read + generated) if architecture else None,
                 gpu_seconds=candidate.gpu_seconds,
                 dollars=dollars(
@@ -133,11 +135,18 @@ class Ledger:
     def _found(self, candidate: Candidate) -> None:
         usage = candidate.usage
         if candidate.parent is None:
-            self.prompt_tokens = usage.prompt_tokens
+            # Nothing is shorter than the problem's prompt alone.
+            self.prompt_tokens = min(usage.prompt_tokens, self.prompt_tokens or usage.prompt_tokens)
         if self.costs.verifier is not None:
-            # What stands before a step was read when the step before it was scored.
-            before = usage.prompt_tokens if candidate.parent is None else 0
+            # What stands before a step was read when the step before it was scored; a verifier reads no other attempt.
+            before = usage.prompt_tokens - self._behind(candidate) if candidate.parent is None else 0
             self._unscored[candidate.path] = most_scored(before, usage.generated_tokens)
+
+    def _behind(self, candidate: Candidate) -> int:
+        """Tokens that stand between the problem's prompt and a candidate that continues no other."""
+        if candidate.parent is not None or self.prompt_tokens is None:
+            return 0
+        return max(0, candidate.usage.prompt_tokens - self.prompt_tokens)
 
     def aborted(self, prompt_tokens: int, gpu_seconds: float, *, samples: int = 1) -> None:
         """Book a completion that was given up: its tokens are unknown, its time is not.
@@ -221,6 +230,7 @@ class Ledger:
     def price_of(self, candidate: Candidate, unit: str) -> float:
         """What booking this candidate would add to `spent(unit)`."""
         trial = Ledger(self.costs, self.prompt_charged)
+        trial.prompt_tokens = self.prompt_tokens
         trial.completion(candidate)
         return trial.spent(unit)
 
@@ -228,7 +238,14 @@ class Ledger:
         """What counts against a budget in `unit` so far, reused work at its original cost, scoring to come included."""
         writing = replace(self.costs, verifier=None)
         carried = sum(
-            writing.amount(unit, one.usage.prompt_tokens, one.usage.generated_tokens, first=index == 0)
+            writing.amount(
+                unit,
+                one.usage.prompt_tokens,
+                one.usage.generated_tokens,
+                first=index == 0,
+                behind=self._behind(one),
+                continued=one.parent is not None,
+            )
             for index, one in enumerate(self._carried)
             if unit != "samples" or one.parent is None
         ) + sum(self.costs.scoring(unit, tokens) for tokens in self._unscored.values())

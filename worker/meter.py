@@ -47,7 +47,10 @@ class SharedEngine:
 
 
 class Meter:
-    """The generator bounded by one query's budget and recorded in its ledger; `finished` holds what was completed."""
+    """The generator bounded by one query's budget and recorded in its ledger; `finished` holds what was completed.
+
+    `messages` are the chat turns that `prefix` was made of: revisions show attempts behind them.
+    """
 
     def __init__(
         self,
@@ -61,38 +64,68 @@ class Meter:
         job_seed: int,
         problem_key: str,
         progress: ProgressSink | None = None,
+        messages: Sequence[Message] = (),
     ) -> None:
         self._engine = engine
         self._ledger = ledger
         self._prefix = prefix
+        self._messages = tuple(messages)
         self._template = template
         self._sampling = sampling
         self._budget = budget
         self._job_seed = job_seed
         self._problem_key = problem_key
         self._progress = progress
+        if prefix.token_count is not None:
+            ledger.prompt_tokens = prefix.token_count
         self._reserved = 0.0
         self._in_flight = 0
         self._changed = asyncio.Condition()
         self._shares: dict[Share, tuple[int, int]] = {}
         self.finished: list[Candidate] = []
 
-    async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
+    async def sample(
+        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+    ) -> Candidate:
         """Draw one complete solution (see `strategies.protocols.MeteredGenerator`)."""
-        return await self._draw(path, None, self._prefix, self._template.stop, temperature)
+        prefix, read = await self._revising(attempts)
+        return await self._draw(path, None, prefix, self._template.stop, temperature, read=read)
 
     async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
         """Draw one step (see `strategies.protocols.MeteredGenerator`)."""
         prefix = continued(self._prefix, parent.lineage if parent else [])
         return await self._draw(path, parent, prefix, (*self._template.stop, self._template.step_stop), temperature)
 
+    async def _revising(self, attempts: Sequence[Candidate]) -> tuple[Prefix, int]:
+        """The prefix of a revision of the newest of `attempts`, and a bound on the tokens it has behind the problem's.
+
+        The oldest are left out until there is room for a revision twice as long as the longest.
+        """
+        while attempts:
+            turns = [Message(*turn) for turn in self._template.revision_turns([one.text for one in attempts])]
+            prefix = await self._engine.generator.encode([*self._messages, *turns])
+            lengths = [one.usage.generated_tokens for one in attempts]
+            behind = sum(lengths) if prefix.token_count is None else max(prefix.token_count - self._prompt_tokens(), 0)
+            room = self._engine.generator.context_length - self._prompt_tokens() - behind
+            if room >= min(2 * max(lengths), self._sampling.max_tokens):
+                return prefix, behind if prefix.token_count is not None else most_tokens(turns) - BYTES_PER_PROMPT
+            attempts = attempts[1:]
+        return self._prefix, 0
+
     async def _draw(
-        self, path: str, parent: Candidate | None, prefix: Prefix, stop: Sequence[str], temperature: float | None
+        self,
+        path: str,
+        parent: Candidate | None,
+        prefix: Prefix,
+        stop: Sequence[str],
+        temperature: float | None,
+        *,
+        read: int = 0,
     ) -> Candidate:
         sampling = self._sampling if temperature is None else replace(self._sampling, temperature=temperature)
         written = sum(one.usage.generated_tokens for one in parent.lineage) if parent else 0
         wanted = max(sampling.max_tokens - written, 1)
-        async with self._reservation(wanted, written) as max_tokens:
+        async with self._reservation(wanted, written, read) as max_tokens:
             completion, gpu_seconds = await self._generate(path, prefix, stop, sampling, max_tokens)
             candidate = Candidate(
                 path=path,
@@ -157,7 +190,7 @@ class Meter:
         )
 
     def _weight(self) -> float:
-        return self._ledger.costs.canonical_flops(self._prompt_tokens(), 2, first=False) or 1.0
+        return self._ledger.costs.canonical_flops(self._prompt_tokens(), 2, read=0) or 1.0
 
     def _prompt_tokens(self) -> int:
         """The prompt's length; until a server that alone can tell has told it, an upper bound."""
@@ -165,23 +198,23 @@ class Meter:
         return most_tokens(self._prefix.messages or ()) if known is None else known
 
     @contextlib.asynccontextmanager
-    async def _reservation(self, wanted: int, written: int) -> AsyncIterator[int]:
+    async def _reservation(self, wanted: int, written: int, read: int) -> AsyncIterator[int]:
         """Hold back the worst case of a call of `wanted` tokens and yield how many it may generate.
 
         A call that does not fit waits for those in flight to give back what they did not use; when none is in
         flight it is clipped to what is left. The prompt is held back until the first call that ends well pays for it:
-        were it part of one call's worst case, that call's failure would let the others spend it. `written` tokens
-        stand behind the prompt already.
+        were it part of one call's worst case, that call's failure would let the others spend it. Behind the prompt
+        stand `read` tokens of earlier attempts, or `written` ones that the call continues.
 
         Raises:
             BudgetExhausted: not even one token fits.
         """
         async with self._changed:
-            while (allowed := self._affordable(wanted, written)) < wanted and self._in_flight:
+            while (allowed := self._affordable(wanted, written, read)) < wanted and self._in_flight:
                 await self._changed.wait()
             if allowed < 1:
                 raise BudgetExhausted
-            held = self._cost(allowed, written)
+            held = self._cost(allowed, written, read)
             self._reserved += held
             self._in_flight += 1
         try:
@@ -192,14 +225,14 @@ class Meter:
                 self._in_flight -= 1
                 self._changed.notify_all()
 
-    def _affordable(self, wanted: int, written: int) -> int:
+    def _affordable(self, wanted: int, written: int, read: int) -> int:
         left = self._left()
-        if self._cost(wanted, written) <= left:
+        if self._cost(wanted, written, read) <= left:
             return wanted
         low, high = 0, wanted  # the cost grows with the tokens: bisect
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._cost(middle, written) <= left else (low, middle)
+            low, high = (middle, high) if self._cost(middle, written, read) <= left else (low, middle)
         return low
 
     def _left(self) -> float:
@@ -209,20 +242,28 @@ class Meter:
             return self._budget.amount * self._sampling.max_tokens - self._ledger.generated() - self._reserved
         left = self._budget.amount - self._ledger.spent(self._budget.unit) - self._reserved
         if not self._ledger.prompt_charged:
-            left -= self._priced(0, 0, first=True) - self._priced(0, 0)
+            left -= self._first_reading()
         return left
 
-    def _cost(self, tokens: int, written: int) -> float:
-        return float(tokens) if self._budget.unit == "samples" else self._priced(tokens, written)
+    def _cost(self, tokens: int, written: int, read: int) -> float:
+        return float(tokens) if self._budget.unit == "samples" else self._priced(tokens, written, read)
 
-    def _priced(self, tokens: int, written: int, *, first: bool = False) -> float:
-        return self._ledger.costs.amount(self._budget.unit, self._prompt_tokens() + written, tokens, first=first)
+    def _priced(self, tokens: int, written: int = 0, read: int = 0, *, first: bool = False) -> float:
+        prompt = self._prompt_tokens() + written + read
+        return self._ledger.costs.amount(
+            self._budget.unit, prompt, tokens, first=first, behind=read, continued=written > 0
+        )
+
+    def _first_reading(self) -> float:
+        """What the prompt takes from the budget, once."""
+        return self._priced(0, first=True) - self._priced(0)
 
     def width(self) -> int:
         """How many solutions as long as they may be the budget holds, at least one (`strategies.protocols.Task`)."""
         if self._budget.unit == "samples":
             return int(self._budget.amount)
-        return max(1, min(int(self._left() / self._priced(self._sampling.max_tokens, 0)), MOST_SAMPLES))
+        held = (self._budget.amount - self._first_reading()) / self._priced(self._sampling.max_tokens)
+        return max(1, min(int(held), MOST_SAMPLES))
 
 
 def continued(prefix: Prefix, lineage: Sequence[Candidate]) -> Prefix:

@@ -60,7 +60,7 @@ class ScoringMeter:
         return [Step(text, logprob) for text, logprob in zip(texts, logprobs, strict=True)]
 
     async def _timed(self, costs: CostModel, candidate: Candidate, steps: Sequence[Step], first: int) -> Scores:
-        share = self._clock.start(costs.canonical_flops(candidate.usage.prompt_tokens, 2, first=False) or 1.0)
+        share = self._clock.start(costs.canonical_flops(candidate.usage.prompt_tokens, 2, read=0) or 1.0)
         scores = None
         try:
             scores = await self._verifier.score(self._problem, steps, first=first)

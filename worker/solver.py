@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from strategies.protocols import (
     Task,
     TransientError,
 )
+from strategies.sequential_revision import place_of
 from worker.grading import Grader, GradingPool
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine
@@ -83,7 +85,8 @@ class Attempt:
         claim, specification = work.claim, context.specification
         budget = Budget(claim.budget_amount, claim.budget_unit)  # type: ignore[arg-type]
         turns = context.template.messages(work.prompt, work.subject, work.level)
-        prefix = await self._engine.generator.encode([Message(role, content) for role, content in turns])
+        messages = [Message(role, content) for role, content in turns]
+        prefix = await self._engine.generator.encode(messages)
         problem = ProblemView(work.key, work.prompt, work.answer)
         verifier = None
         if specification.verifier:
@@ -96,12 +99,14 @@ class Attempt:
             self._engine,
             self.ledger,
             prefix=prefix,
+            messages=messages,
             template=context.template,
             sampling=context.sampling,
             budget=budget,
             job_seed=specification.seed,
             problem_key=work.key,
         )
+        width = self._meter.width()
         task = Task(
             problem=problem,
             generator=self._meter,
@@ -109,15 +114,15 @@ class Attempt:
             answers=self._grader,
             budget=budget,
             seed=specification.seed,
-            candidates=self._take_over(budget),
-            width=self._meter.width(),
+            candidates=self._take_over(budget, width),
+            width=width,
         )
         return await registry.build(claim.strategy, claim.parameters).solve(task)
 
-    def _take_over(self, budget: Budget) -> list[Candidate]:
+    def _take_over(self, budget: Budget, width: int) -> list[Candidate]:
         """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""
-        strategy = registry.find(self.work.claim.strategy)
-        usable = [candidate for candidate in self.work.candidates if strategy.uses(candidate.path, budget)]
+        strategy, parameters = registry.find(self.work.claim.strategy), self.work.claim.parameters
+        usable = [one for one in self.work.candidates if strategy.uses(one.path, budget, parameters, width)]
         usable.sort(key=lambda candidate: (candidate.path not in self.work.own, len(candidate.path), candidate.path))
         for candidate in usable:
             if candidate.path in self.work.own:
@@ -219,8 +224,15 @@ def candidate_row(candidate: Candidate) -> dict[str, Any]:
 
 
 def longest_chain(candidates: Sequence[Candidate]) -> int:
-    """`sequential_tokens`: the most generated tokens on any path from the root, what the query had to wait for."""
-    return max((sum(one.usage.generated_tokens for one in last.lineage) for last in candidates), default=0)
+    """`sequential_tokens`: the most generated tokens on any path from the root or in any chain of revisions, what the
+    query had to wait for."""
+    chains: Counter[int] = Counter()
+    for one in candidates:
+        place = place_of(one.path)
+        if place is not None:
+            chains[place[0]] += one.usage.generated_tokens
+    trees = (sum(one.usage.generated_tokens for one in last.lineage) for last in candidates)
+    return max((*trees, *chains.values()), default=0)
 
 
 def _first(error: BaseException) -> BaseException:

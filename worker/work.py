@@ -14,6 +14,7 @@ from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
 from models.transitions import CANDIDATE, JOB, QUERY, Claim, table
 from strategies.protocols import Candidate, Sampling, TokenUsage
+from strategies.sequential_revision import REVISION
 
 PROBLEM = table(tables.Problem)
 
@@ -82,10 +83,10 @@ def _reusable(
     connection: Connection, claims: Sequence[Claim], contexts: dict[int, JobContext]
 ) -> dict[tuple[int, str, int], tuple[tuple[Candidate, ...], frozenset[str]]]:
     """Finished candidates of the same problem, model, template, sampling and seed; the query's own come first, its
-    steps among them.
+    steps and revisions among them.
 
-    What another query's budget clipped is not interchangeable with what this one would draw, nor are its steps: which
-    of them went on was up to its verifier.
+    What another query's budget clipped is not interchangeable with what this one would draw, nor are its steps, which
+    went on as its verifier had it, nor its revisions, which saw attempts of its own.
     """
     keys = {contexts[claim.job_id].sampling_key for claim in claims}
     rows = connection.execute(
@@ -97,7 +98,11 @@ def _reusable(
             JOB.c.sampling_key.in_(keys),
             or_(
                 CANDIDATE.c.query_id.in_({claim.query_id for claim in claims}),
-                and_(CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")), CANDIDATE.c.parent.is_(None)),
+                and_(
+                    CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")),
+                    CANDIDATE.c.parent.is_(None),
+                    CANDIDATE.c.path.not_like(f"{REVISION}%"),
+                ),
             ),
         )
         .order_by(CANDIDATE.c.id)

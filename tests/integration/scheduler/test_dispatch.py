@@ -162,6 +162,18 @@ def test_a_cap_in_another_unit_reserves_the_worst_case_of_the_prompt(
     assert rung == 3000 // worst
 
 
+def test_a_cap_holds_what_revisions_read(database: Database, dispatcher: Dispatcher) -> None:
+    worker(database, slots=100)
+    sampling = asdict(Sampling(max_tokens=100))
+    shelf = add_job(database, 2, cap_amount=1e6, cap_unit="tokens", sampling=sampling)
+    parameters = {"chains": 1, "length": 3}
+    force(database, QUERY, shelf.queries[1], strategy="sequential_revision", parameters=parameters)
+    assert dispatcher.dispatch() == 2
+    alone, revising = (query_of(database, query_id).reserved for query_id in shelf.queries)
+    # Each of four calls may read two attempts of 100 tokens and what stands around them.
+    assert revising - alone == 4 * load_template("plain").worst_revision_bytes(2, 100) > 4 * 200
+
+
 def test_suspects_run_one_to_a_worker_and_alone(
     database: Database, dispatcher: Dispatcher, empty_redis_url: str
 ) -> None:  # fmt: skip

@@ -89,6 +89,17 @@ def test_only_whole_originals_are_reused(database: Database, dataset: tuple[int,
     assert [got.path for got in work_of(database, add_job(database, dataset=dataset)).candidates] == ["2", "5"]
 
 
+def test_revisions_saw_attempts_of_their_own_query(database: Database, dataset: tuple[int, list[int]]) -> None:
+    answered(database, dataset, candidate_row("0"), candidate_row("r0.1"), strategy="sequential_revision")
+    mine = add_job(database, dataset=dataset)
+    assert [got.path for got in work_of(database, mine).candidates] == ["0"]
+    again = add_job(database, dataset=dataset)
+    [got] = claimed(database, again)
+    commit(database, Outcome(got, "drained", candidates=[candidate_row("0"), candidate_row("r0.1")]))
+    work = work_of(database, again)
+    assert [(found.path, found.reused_from) for found in work.candidates] == [("0", None), ("r0.1", None)]
+
+
 def test_own_candidates_come_first_and_are_not_replaced(
     database: Database, dataset: tuple[int, list[int]], clock: ManualClock
 ) -> None:  # fmt: skip

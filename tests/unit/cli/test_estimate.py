@@ -66,6 +66,26 @@ def test_the_greedy_budget_is_one_sample(desk: Desk, problems: str) -> None:
     assert seen["per_query"]["worst"]["samples"] == 1
 
 
+def test_revisions_read_what_they_revise(desk: Desk, problems: str) -> None:
+    options = ("estimate", problems, "-g", "small", "-b", "8", "--max-tokens", "100", "--json")
+    vote = desk.tts(*options).json["total"]
+    revised = desk.tts(*options, "-s", "sequential_revision").json["total"]
+    single = desk.tts(*options, "-s", "sequential_revision", "--param", "length=1").json["total"]
+    assert single == vote
+    for case in ("likely", "worst"):
+        assert revised[case]["samples"] == vote[case]["samples"]
+        assert revised[case]["tokens"] > vote[case]["tokens"] + 10 * 4 * 100
+        assert revised[case]["flops"] > vote[case]["flops"]
+
+
+def test_revisions_take_a_verifier_and_need_none(desk: Desk, problems: str) -> None:
+    options = ("estimate", problems, "-g", "small", "-s", "sequential-revision")
+    for more in ((), ("-v", "exact"), ("--param", "select=verifier"), ("--param", "select=vote")):
+        assert desk.tts(*options, *more).code == 0
+    refused = desk.tts(*options, "--param", "select=best")
+    assert (refused.code, "parameter 'select'" in refused.stderr) == (2, True)
+
+
 def test_it_says_how_far_the_cap_will_reach(desk: Desk, problems: str) -> None:
     options = ("estimate", problems, "-g", "fast", "-b", "4", "--job-budget", "10")
     assert desk.tts(*options, "--json").json["covered_by_job_budget"] == 0.25

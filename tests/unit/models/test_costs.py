@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -54,7 +56,7 @@ def test_what_is_missing_is_named(costs: CostModel, unit: str, message: str) -> 
 
 
 def test_unknown_architectures_have_unknown_flops() -> None:
-    assert CostModel("m", None, Price()).canonical_flops(10, 10, first=True) is None
+    assert CostModel("m", None, Price()).canonical_flops(10, 10, read=10) is None
 
 
 def test_the_worst_case_in_the_budgets_own_unit_is_the_budget() -> None:
@@ -77,16 +79,53 @@ def test_a_budget_of_tokens_can_take_many_calls() -> None:
 UNITS = some.sampled_from(["samples", "tokens", "flops", "usd"])
 
 
-@given(some.sampled_from([TOKENS, HOURLY]), UNITS, UNITS, some.integers(1, 40), some.integers(0, 30), some.data())
+COSTS = some.sampled_from([TOKENS, HOURLY])
+
+
+@given(COSTS, UNITS, UNITS, some.integers(1, 40), some.integers(0, 30), some.sampled_from([0, 25]), some.data())
 def test_nothing_that_fits_the_budget_costs_more_than_its_worst_case(
-    costs: CostModel, unit: str, cap: str, longest: int, prompt: int, data: some.DataObject
+    costs: CostModel, unit: str, cap: str, longest: int, prompt: int, shown: int, data: some.DataObject
 ) -> None:
-    lengths = data.draw(some.lists(some.integers(1, longest), min_size=1, max_size=6))
+    calls = data.draw(
+        some.lists(some.tuples(some.integers(1, longest), some.integers(0, shown)), min_size=1, max_size=6)
+    )
 
     def total(in_unit: str) -> float:
-        return sum(costs.amount(in_unit, prompt, length, first=not i) for i, length in enumerate(lengths))
+        return sum(
+            costs.amount(in_unit, prompt + behind, length, first=not i, behind=behind)
+            for i, (length, behind) in enumerate(calls)
+        )
 
     slack = data.draw(some.sampled_from([0.0, 0.3])) * total(unit)
     budget = (total(unit) + (slack if unit in ("flops", "usd") else int(slack)), unit)
-    worst = costs.worst_case(budget, cap, data.draw(some.integers(prompt, prompt + 5)), longest, calls=6)
+    bound = data.draw(some.integers(prompt, prompt + 5))
+    worst = costs.worst_case(budget, cap, bound, longest, calls=6, behind=shown)
     assert total(cap) <= worst * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("unit", ["tokens", "flops", "usd"])
+def test_what_is_read_of_earlier_attempts_is_charged_and_scored_by_nobody(unit: str) -> None:
+    """A revision costs what its problem alone would, its 20 tokens of attempts read before and attended to."""
+    revised = TOKENS.amount(unit, 30 + 20, 12, first=False, behind=20)
+    assert (
+        revised
+        == {
+            "tokens": 12 + 20,
+            "flops": flops.forward_flops(ARCHITECTURE, 20, 30, 0) + flops.decode_flops(ARCHITECTURE, 50, 12),
+            "usd": pytest.approx((50 * 2 + 12 * 8) / 1e6),
+        }[unit]
+    )
+    verified = replace(TOKENS, verifier=replace(TOKENS, model="prm"))
+    scoring = verified.amount(unit, 50, 12, first=False, behind=20) - revised
+    assert scoring == pytest.approx(TOKENS.amount(unit, 30 + 2 * 12 + 2, 1, first=True))
+
+
+def test_the_first_completion_reads_all_of_its_prompt_even_if_it_is_a_revision() -> None:
+    assert TOKENS.amount("tokens", 50, 12, first=True, behind=20) == 62
+    assert TOKENS.canonical_flops(50, 12, read=50) == flops.actual_flops(ARCHITECTURE, 50, 0, 12)
+
+
+def test_a_step_feeds_the_last_token_of_what_it_continues() -> None:
+    step = TOKENS.amount("flops", 36, 4, first=False, continued=True)
+    assert step == flops.forward_flops(ARCHITECTURE, 4, 35, 4)
+    assert TOKENS.amount("tokens", 36, 4, first=False, continued=True) == 4  # it was counted when it was drawn

@@ -1,9 +1,14 @@
 """Templates: what is sent, how text is cut into steps, and what a user's file may say."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from models.errors import UserError
-from models.templates import Template, load_template, template_names
+from models.templates import BYTES_PER_MESSAGE, REVISE, Template, load_template, template_names
 
 
 def with_separator(separator: str) -> Template:
@@ -34,6 +39,33 @@ def test_examples_are_chat_turns_before_the_problem() -> None:
     roles = [role for role, _ in turns if role != "system"]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
     assert all("#### " in content for role, content in turns if role == "assistant")
+
+
+def test_another_attempt_is_asked_for_behind_each() -> None:
+    turns = load_template("plain").revision_turns(["one", "two {{ 1 }}"])
+    assert turns == [("assistant", "one"), ("user", REVISE), ("assistant", "two {{ 1 }}"), ("user", REVISE)]
+    assert {name for name in template_names() if load_template(name).revise != REVISE} == {"tiny"}
+    # Its chat template asks. The turn is there, because some servers go on writing an assistant's that comes last.
+    assert load_template("tiny").revision_turns(["one"]) == [("assistant", "one"), ("user", "")]
+
+
+def test_a_file_says_how_it_asks_for_another_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "own.j2"
+    path.write_text('+++\nrevise = "Once more, {{ problem }}."\n+++\n{{ problem }}')
+    template = load_template(path)
+    assert template.revision_turns(["x"])[1] == ("user", "Once more, {{ problem }}.")  # plain text, no Jinja
+    path.write_text("+++\nrevise = 3\n+++\n{{ problem }}")
+    with pytest.raises(UserError, match="revise: Input should be a valid string"):
+        load_template(path)
+
+
+@given(some.lists(some.text(max_size=9), max_size=5), some.text(max_size=9))
+def test_the_bound_on_revisions_holds_their_bytes(attempts: list[str], revise: str) -> None:
+    template = replace(load_template("plain"), revise=revise)
+    turns = template.revision_turns(attempts)
+    longest = max((len(text.encode()) for text in attempts), default=0)
+    written = sum(len(text.encode()) + BYTES_PER_MESSAGE for _, text in turns)
+    assert written <= template.worst_revision_bytes(len(attempts), longest)
 
 
 def test_jinja_inside_a_problem_is_not_evaluated() -> None:

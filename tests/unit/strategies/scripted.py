@@ -38,7 +38,9 @@ class ScriptedGenerator:
         self.lines = lines
         self.drawn: dict[str, float | None] = {}
 
-    async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
+    async def sample(
+        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+    ) -> Candidate:
         for _ in range(len(self.lines) - len(self.drawn)):
             await asyncio.sleep(0)
         line = self.lines.get(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from strategies.protocols import Budget, BudgetExhausted, Candidate, ProblemView, Task, TokenUsage
@@ -29,7 +29,9 @@ class SimulatedModel:
     running: int = 0
     most_running: int = 0
 
-    async def sample(self, path: str, *, temperature: float | None = None) -> Candidate:
+    async def sample(
+        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+    ) -> Candidate:
         raise AssertionError("a search draws steps")
 
     async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:

@@ -17,7 +17,8 @@ def test_dashes_and_underscores_are_the_same() -> None:
 def test_each_strategy_can_be_listed_and_built(entry: registry.Entry) -> None:
     assert entry.summary.endswith(".")
     assert hasattr(registry.build(entry.name), "solve")
-    assert entry.needs_verifier == (entry.name not in ("greedy", "majority_vote", "adaptive_consistency"))
+    free = ("greedy", "majority_vote", "adaptive_consistency", "sequential_revision")
+    assert entry.needs_verifier == (entry.name not in free)
 
 
 def test_parameters_are_its_fields() -> None:
@@ -56,3 +57,27 @@ def test_which_earlier_candidates_can_be_used() -> None:
     assert [path for path in ("greedy", "0", "s0", "s3.1") if beams.uses(path, four)] == ["s0", "s3.1"]
     assert not vote.uses("s0", four)
     assert vote.uses("200", Budget(1e6, "tokens"))
+
+
+def test_revisions_use_the_attempts_of_their_chains() -> None:
+    revision = registry.find("sequential_revision")
+    paths = ("0", "1", "2", "r0.1", "r0.3", "r1.1", "r1.4", "r2.1", "greedy", "s0")
+    eight, wide = Budget(8, "samples"), {"chains": 3, "length": 2}
+    assert [path for path in paths if revision.uses(path, eight, {}, 8)] == ["0", "1", "r0.1", "r0.3", "r1.1"]
+    assert [path for path in paths if revision.uses(path, eight, wide, 8)] == ["0", "1", "2", "r0.1", "r1.1", "r2.1"]
+    assert [path for path in paths if revision.uses(path, Budget(900, "tokens"), {}, 3)] == ["0", "r0.1"]
+
+
+def test_who_wants_a_verifier() -> None:
+    revision = registry.find("sequential_revision")
+    assert [revision.wants_verifier({"select": select}) for select in ("verifier", "vote", None)] == [
+        True,
+        False,
+        False,
+    ]
+    assert registry.find("best_of_n").wants_verifier({})
+
+
+def test_how_many_attempts_are_shown() -> None:
+    assert list(registry.find("sequential_revision").shown({"length": 7})) == [0, 1, 2, 3, 4, 4, 4]
+    assert list(registry.find("best_of_n").shown({})) == [0]

@@ -106,10 +106,12 @@ async def make_meter(
     shared: SharedEngine | None = None,
 ) -> tuple[Meter, Ledger]:
     ledger = ledger or Ledger(costs)
+    messages = [Message("user", "2 + 2?")]
     meter = Meter(
         shared or SharedEngine.around(engine),
         ledger,
-        prefix=await engine.encode([Message("user", "2 + 2?")]),
+        prefix=await engine.encode(messages),
+        messages=messages,
         template=template or load_template("plain"),
         sampling=sampling,
         budget=budget,

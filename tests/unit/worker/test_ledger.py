@@ -41,13 +41,14 @@ def test_one_completion_is_a_request_run_alone() -> None:
     assert row["dollars"] == token_dollars(PRICE, 30, 0, 12)
 
 
-USAGES = some.lists(
-    some.integers(1, 50).flatmap(
-        lambda prompt: some.builds(TokenUsage, some.just(prompt), some.integers(0, prompt), some.integers(0, 40))
-    ),
-    min_size=1,
-    max_size=8,
+USAGES = some.integers(1, 50).flatmap(
+    lambda prompt: some.lists(
+        some.builds(TokenUsage, some.just(prompt), some.integers(0, prompt), some.integers(0, 40)),
+        min_size=1,
+        max_size=8,
+    )
 )
+"""Samples of one query: their prompt is the same."""
 
 
 @given(USAGES, some.booleans())
