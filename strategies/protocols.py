@@ -308,6 +308,19 @@ class MeteredGenerator(Protocol):
         """
         ...
 
+    async def segment(
+        self, path: str, parent: Candidate | None, tokens: int, *, temperature: float | None = None
+    ) -> Candidate:
+        """Draw at most `tokens` tokens at `path`, behind `parent` (None: behind the problem), token ids as in `step`.
+
+        Its finish reason is `step` where the solution goes on, even if no step of the template ends there.
+
+        Raises:
+            BudgetExhausted: as `sample`.
+            QueryError: the engine takes no token ids.
+        """
+        ...
+
 
 class MeteredVerifier(Protocol):
     """The verifier as a strategy sees it: splits a candidate into steps, scores them, records the cost."""

@@ -12,6 +12,7 @@ from strategies.adaptive_consistency import AdaptiveConsistency
 from strategies.beam_search import BeamSearch
 from strategies.best_of_n import BestOfN
 from strategies.dvts import Dvts
+from strategies.first_finish import FIRST_SEGMENT, FirstFinish
 from strategies.greedy import GREEDY_PATH, Greedy
 from strategies.lookahead import Lookahead
 from strategies.majority_vote import MajorityVote
@@ -65,6 +66,8 @@ class Entry:
             chains, length = SequentialRevision(**(parameters or {})).shape(budget, width)
             place = place_of(path)
             return place is not None and place[0] < chains and place[1] < length
+        if self.make is FirstFinish:
+            return path.startswith(FIRST_SEGMENT)
         return path.isdecimal() and int(path) < sample_count(budget)
 
 
@@ -76,6 +79,7 @@ STRATEGIES = {
         Entry("adaptive_consistency", AdaptiveConsistency, "Aggarwal et al. 2305.11860"),
         Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
         Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
+        Entry("first_finish", FirstFinish, "2512.02008"),
         Entry("sequential_revision", SequentialRevision, "Snell et al. 2408.03314", may_verify=True),
         Entry("beam_search", BeamSearch, "Snell et al. 2408.03314", needs_verifier=True, searches=True),
         Entry("dvts", Dvts, "Beeching et al. 2024", needs_verifier=True, searches=True),

@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from models.templates import BYTES_PER_MESSAGE, BYTES_PER_PROMPT, Template
+from models.templates import BYTES_PER_PROMPT, Template
 from strategies.protocols import (
     Budget,
     BudgetExhausted,
@@ -25,6 +25,7 @@ from strategies.sampling import MOST_SAMPLES
 from strategies.seeds import seed_for
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
+from worker.prefixes import continued, most_tokens
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Characters that a model can write and a database cannot hold."""
@@ -96,6 +97,13 @@ class Meter:
         prefix = continued(self._prefix, parent.lineage if parent else [])
         return await self._draw(path, parent, prefix, (*self._template.stop, self._template.step_stop), temperature)
 
+    async def segment(
+        self, path: str, parent: Candidate | None, tokens: int, *, temperature: float | None = None
+    ) -> Candidate:
+        """Draw a part of a solution (see `strategies.protocols.MeteredGenerator`)."""
+        prefix = continued(self._prefix, parent.lineage if parent else [])
+        return await self._draw(path, parent, prefix, self._template.stop, temperature, most=tokens)
+
     async def _revising(self, attempts: Sequence[Candidate]) -> tuple[Prefix, int]:
         """The prefix of a revision of the newest of `attempts`, and a bound on the tokens it has behind the problem's.
 
@@ -121,12 +129,16 @@ class Meter:
         temperature: float | None,
         *,
         read: int = 0,
+        most: int | None = None,
     ) -> Candidate:
         sampling = self._sampling if temperature is None else replace(self._sampling, temperature=temperature)
         written = sum(one.usage.generated_tokens for one in parent.lineage) if parent else 0
-        wanted = max(sampling.max_tokens - written, 1)
+        left = sampling.max_tokens - written
+        wanted = left if most is None else min(most, left)
         async with self._reservation(wanted, written, read) as max_tokens:
-            completion, gpu_seconds = await self._generate(path, prefix, stop, sampling, max_tokens)
+            completion, gpu_seconds = await self._generate(
+                path, prefix, stop, sampling, max_tokens, begun=int(parent is None)
+            )
             candidate = Candidate(
                 path=path,
                 text=_UNSTORABLE.sub("\ufffd", completion.text),
@@ -136,9 +148,14 @@ class Meter:
                 step_logprobs=step_logprobs(completion, self._template),
                 gpu_seconds=gpu_seconds,
             )
-            if completion.stop_string == self._template.step_stop and self._template.step_stop in stop:
-                candidate.finish_reason, candidate.tokens = "step", completion.tokens
-                candidate.text += completion.stop_string
+            ends_step = completion.stop_string == self._template.step_stop and self._template.step_stop in stop
+            ends_segment = completion.finish_reason == "length" and completion.usage.generated_tokens == wanted
+            if ends_step:
+                candidate.text += self._template.step_stop
+            if ends_step or ends_segment:
+                room = min(left, self._engine.generator.context_length - (prefix.token_count or 0))
+                goes_on = completion.usage.generated_tokens < room
+                candidate.finish_reason, candidate.tokens = ("step", completion.tokens) if goes_on else ("length", None)
             elif completion.finish_reason == "length" and max_tokens < wanted:
                 candidate.finish_reason = "clipped"
             # Booked before the reservation is given back, or another call could spend the same budget twice.
@@ -149,13 +166,12 @@ class Meter:
         return candidate
 
     async def _generate(
-        self, path: str, prefix: Prefix, stop: Sequence[str], sampling: Sampling, max_tokens: int
+        self, path: str, prefix: Prefix, stop: Sequence[str], sampling: Sampling, max_tokens: int, *, begun: int
     ) -> tuple[Completion, float]:
         engine, clock = self._engine, self._engine.clock
         async with engine.admission:
             share = clock.start(self._weight())
             prompt = prefix.token_count or 0
-            begun = int(prefix is self._prefix)
             self._shares[share] = begun, prompt
             finished = False
             try:
@@ -264,26 +280,6 @@ class Meter:
             return int(self._budget.amount)
         held = (self._budget.amount - self._first_reading()) / self._priced(self._sampling.max_tokens)
         return max(1, min(int(held), MOST_SAMPLES))
-
-
-def continued(prefix: Prefix, lineage: Sequence[Candidate]) -> Prefix:
-    """The prefix behind the last of `lineage`, token by token as it was drawn.
-
-    Raises:
-        QueryError: some of the ids are not known.
-    """
-    ids = [prefix.tokens, *(one.tokens for one in lineage)]
-    if any(tokens is None for tokens in ids):
-        raise QueryError("a search continues token ids, which this engine does not take; use llamacpp or vllm")
-    if not lineage:
-        return prefix
-    return Prefix(tokens=tuple(token for tokens in ids for token in tokens or ()))
-
-
-def most_tokens(messages: Sequence[Message]) -> int:
-    """An upper bound on the prompt's tokens, as `Template.worst_prompt_bytes`: no token is shorter than a byte."""
-    written = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
-    return written + BYTES_PER_MESSAGE * len(messages) + BYTES_PER_PROMPT
 
 
 def step_logprobs(completion: Completion, template: Template) -> tuple[float, ...] | None:

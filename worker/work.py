@@ -13,6 +13,7 @@ from models import tables
 from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
 from models.transitions import CANDIDATE, JOB, QUERY, Claim, table
+from strategies.first_finish import FIRST_SEGMENT
 from strategies.protocols import Candidate, Sampling, TokenUsage
 from strategies.sequential_revision import REVISION
 
@@ -86,7 +87,8 @@ def _reusable(
     steps and revisions among them.
 
     What another query's budget clipped is not interchangeable with what this one would draw, nor are its steps, which
-    went on as its verifier had it, nor its revisions, which saw attempts of its own.
+    went on as its verifier had it, nor its revisions, which saw attempts of its own, nor its segments, which are as long
+    as its parameters had them.
     """
     keys = {contexts[claim.job_id].sampling_key for claim in claims}
     rows = connection.execute(
@@ -101,7 +103,7 @@ def _reusable(
                 and_(
                     CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")),
                     CANDIDATE.c.parent.is_(None),
-                    CANDIDATE.c.path.not_like(f"{REVISION}%"),
+                    *(CANDIDATE.c.path.not_like(f"{start}%") for start in (REVISION, FIRST_SEGMENT)),
                 ),
             ),
         )

@@ -89,8 +89,9 @@ def test_only_whole_originals_are_reused(database: Database, dataset: tuple[int,
     assert [got.path for got in work_of(database, add_job(database, dataset=dataset)).candidates] == ["2", "5"]
 
 
-def test_revisions_saw_attempts_of_their_own_query(database: Database, dataset: tuple[int, list[int]]) -> None:
-    answered(database, dataset, candidate_row("0"), candidate_row("r0.1"), strategy="sequential_revision")
+def test_revisions_and_segments_stay_with_their_query(database: Database, dataset: tuple[int, list[int]]) -> None:
+    theirs = [candidate_row(path) for path in ("0", "r0.1", "f0")]
+    answered(database, dataset, *theirs, strategy="sequential_revision")
     mine = add_job(database, dataset=dataset)
     assert [got.path for got in work_of(database, mine).candidates] == ["0"]
     again = add_job(database, dataset=dataset)

@@ -17,7 +17,7 @@ def test_dashes_and_underscores_are_the_same() -> None:
 def test_each_strategy_can_be_listed_and_built(entry: registry.Entry) -> None:
     assert entry.summary.endswith(".")
     assert hasattr(registry.build(entry.name), "solve")
-    free = ("greedy", "majority_vote", "adaptive_consistency", "sequential_revision")
+    free = ("greedy", "majority_vote", "adaptive_consistency", "first_finish", "sequential_revision")
     assert entry.needs_verifier == (entry.name not in free)
 
 
@@ -66,6 +66,14 @@ def test_revisions_use_the_attempts_of_their_chains() -> None:
     assert [path for path in paths if revision.uses(path, eight, {}, 8)] == ["0", "1", "r0.1", "r0.3", "r1.1"]
     assert [path for path in paths if revision.uses(path, eight, wide, 8)] == ["0", "1", "2", "r0.1", "r1.1", "r2.1"]
     assert [path for path in paths if revision.uses(path, Budget(900, "tokens"), {}, 3)] == ["0", "r0.1"]
+
+
+def test_first_finish_uses_its_segments() -> None:
+    first = registry.find("first_finish")
+    assert [path for path in ("0", "f0", "f3.1", "s0", "greedy") if first.uses(path, Budget(2, "samples"))] == [
+        "f0",
+        "f3.1",
+    ]
 
 
 def test_who_wants_a_verifier() -> None:

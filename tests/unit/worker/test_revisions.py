@@ -202,6 +202,16 @@ async def test_a_chat_servers_attempts_are_bounded_by_their_bytes() -> None:
     assert ledger.spent("tokens") == 8 + 10 + (10 + 2 + 5 + 2) + 10
 
 
+async def test_a_revision_that_is_given_up_was_a_sample_begun() -> None:
+    engine = Chat(10)
+    meter, ledger = await make_meter(engine, Budget(9, "samples"))
+    first = await meter.sample("0")
+    engine.reply = lambda call: TransientError("busy")
+    with pytest.raises(TransientError):
+        await meter.sample("r0.1", attempts=[first])
+    assert [(row["disposition"], row["samples"]) for row in ledger.rows()] == [("kept", 1), ("wasted", 1)]
+
+
 async def test_the_width_does_not_shrink_with_what_is_spent() -> None:
     """Or a query that goes on would have fewer chains than it began with."""
     meter, _ = await make_meter(Chat(20), Budget(8 + 5 * 20, "tokens"))

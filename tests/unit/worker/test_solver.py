@@ -14,6 +14,7 @@ from models.settings import ModelEntry
 from strategies.protocols import Candidate, TokenUsage, TransientError
 from tests.unit.worker.attempts import agrees, boxed, made, run, spent, work
 from tests.unit.worker.scripted import COSTS, Reply, ScriptedEngine
+from tests.unit.worker.test_steps import Writer
 from worker.engines import instant
 from worker.grading import GradingPool
 from worker.meter import SharedEngine
@@ -98,6 +99,18 @@ async def test_a_budget_in_tokens_ends_with_the_best_so_far(pool: GradingPool) -
     outcome, _, engine = await run(work(budget=(7, "tokens")), boxed("4"), pool)
     assert (outcome.state, outcome.stopped, outcome.answer, outcome.correct) == ("done", "budget", None, False)
     assert (outcome.candidates, outcome.usage, engine.asked) == ([], [], [])
+
+
+async def test_samples_that_were_given_up_are_discarded_and_not_wrong(pool: GradingPool) -> None:
+    engine = Writer("a" * 99, r"\boxed{4}")
+    job = work("first_finish", (2, "samples"), parameters={"segment": 9})
+    outcome = await Attempt(job, SharedEngine.around(engine), COSTS, pool, Verifiers()).run(5)
+    assert (outcome.answer, outcome.correct, outcome.sequential_tokens) == ("4", True, 9)
+    assert [(row["path"], row["correct"], row["disposition"]) for row in outcome.candidates] == [
+        ("f0", None, "discarded"),
+        ("f1", True, "kept"),
+    ]
+    assert {row["disposition"]: row["generated_tokens"] for row in outcome.usage} == {"kept": 9, "discarded": 9}
 
 
 # --- candidates made earlier ------------------------------------------------------------------------------------------

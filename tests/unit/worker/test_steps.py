@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from models.templates import Template, load_template
 from strategies.protocols import (
@@ -101,6 +105,13 @@ async def test_a_step_may_be_as_long_as_its_solution_still_may() -> None:
     assert ledger.generated() == 20
 
 
+async def test_a_step_that_ends_where_its_solution_must_does_not_go_on() -> None:
+    engine = Writer("a" * 11 + "\n", "b" * 7 + "\n")
+    meter, _ = await make_meter(engine, Budget(2, "samples"), template=LINES)
+    last = await meter.step("s0.0", await meter.step("s0", None))
+    assert (last.solution, last.finish_reason, last.tokens) == ("a" * 11 + "\n" + "b" * 7 + "\n", "length", None)
+
+
 async def test_a_search_of_n_samples_writes_no_more_than_n_solutions_could() -> None:
     engine = Writer(*["a" * 11 + "\n"] * 9)
     meter, ledger = await make_meter(engine, Budget(2, "samples"), template=LINES)
@@ -113,7 +124,9 @@ async def test_a_search_of_n_samples_writes_no_more_than_n_solutions_could() -> 
 
 async def test_an_engine_without_token_ids_is_a_sentence() -> None:
     meter, _ = await make_meter(Writer("x", tells=False), Budget(2, "samples"), template=LINES)
-    with pytest.raises(QueryError, match="a search continues token ids, which this engine does not take; use llamacpp"):
+    with pytest.raises(
+        QueryError, match="this strategy continues token ids, which this engine does not take; use llamacpp"
+    ):
         await meter.step("s0", None)
 
 
@@ -121,6 +134,67 @@ async def test_the_width_of_a_search_is_what_the_budget_holds() -> None:
     for budget, width in ((Budget(6, "samples"), 6), (Budget(7 + 3 * 20 + 5, "tokens"), 3), (Budget(8, "tokens"), 1)):
         meter, _ = await make_meter(ScriptedEngine(lambda call: (0, 0, "")), budget)
         assert meter.width() == width
+
+
+async def test_a_segment_ends_after_its_tokens_wherever_that_is() -> None:
+    engine = Writer("3*4=12\n1+1", "1+1=2\n####2", "never")
+    meter, ledger = await make_meter(engine, Budget(4, "samples"), template=LINES)
+    first = await meter.segment("f0", None, 8)
+    second = await meter.segment("f0.1", first, 12)
+    assert [(one.text, one.finish_reason) for one in (first, second)] == [
+        ("3*4=12\n1", "step"),
+        ("1+1=2\n####2", "stop"),
+    ]
+    assert engine.asked == [8, 12]
+    assert [prefix.tokens for prefix in engine.prefixes] == [(1, 2, 3), (1, 2, 3, *map(ord, "3*4=12\n1"))]
+    assert second.solution == "3*4=12\n11+1=2\n####2"
+    assert ledger.generated() == 19
+
+
+async def test_segments_together_are_no_longer_than_a_solution() -> None:
+    engine = Writer("a" * 99, "a" * 99, "a" * 99)
+    meter, _ = await make_meter(engine, Budget(2, "samples"), template=LINES)  # of at most 20 tokens each
+    first = await meter.segment("f0", None, 15)
+    last = await meter.segment("f0.1", first, 15)
+    assert engine.asked == [15, 5]
+    assert [(one.finish_reason, one.tokens is None) for one in (first, last)] == [("step", False), ("length", True)]
+    whole = await meter.segment("f1", None, 20)
+    assert (whole.finish_reason, whole.usage.generated_tokens) == ("length", 20)
+
+
+async def test_a_segment_that_the_budget_cuts_is_clipped() -> None:
+    engine = Writer("a" * 99, "a" * 99)
+    meter, _ = await make_meter(engine, Budget(3 + 8 + 5, "tokens"), template=LINES)
+    first = await meter.segment("f0", None, 8)
+    last = await meter.segment("f0.1", first, 8)
+    assert (first.finish_reason, last.finish_reason, engine.asked) == ("step", "clipped", [8, 5])
+
+
+@pytest.mark.parametrize(("context", "finish"), [(12, "step"), (11, "length")])
+async def test_nothing_goes_on_where_the_context_ends(context: int, finish: str) -> None:
+    """3 tokens of prompt and 8 written: with 11 there is no room for the next, and asking for it would fail the query."""
+    engine = Writer("a" * 99, "aaaaaaa\nb")
+    engine.context_length = context
+    meter, _ = await make_meter(engine, Budget(4, "samples"), template=LINES)
+    ends = [await meter.segment("f0", None, 8), await meter.step("s0", None)]
+    assert [(one.finish_reason, one.tokens is not None) for one in ends] == [(finish, finish == "step")] * 2
+
+
+@given(some.sampled_from(["tokens", "flops", "usd"]), some.floats(0.05, 3), some.integers(1, 9), some.booleans())
+async def test_a_budget_holds_what_is_continued(
+    unit: Literal["tokens", "flops", "usd"], share: float, length: int, by_segments: bool
+) -> None:
+    """To the last token: each of them feeds one that the one before left out."""
+    engine = Writer(*["a" * 99 if by_segments else "a" * (length - 1) + "\n"] * 30)
+    amount = share * COSTS.amount(unit, 3, 20, first=True)
+    budget = Budget(float(round(amount) or 1) if unit == "tokens" else amount, unit)
+    meter, ledger = await make_meter(engine, budget, template=LINES)
+    last: Candidate | None = None
+    with contextlib.suppress(BudgetExhausted):
+        while last is None or last.finish_reason == "step":
+            path = "0.0"
+            last = await (meter.segment(path, last, length) if by_segments else meter.step(path, last))
+    assert ledger.spent(unit) <= budget.amount * (1 + 1e-12)
 
 
 class Listener:
