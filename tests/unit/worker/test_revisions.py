@@ -15,7 +15,18 @@ from hypothesis import strategies as some
 from models import flops
 from models.specification import template_from_dict, template_to_dict
 from models.templates import REVISE, load_template
-from strategies.protocols import Budget, Candidate, Completion, Message, Prefix, ProblemView, Sampling, Task, TokenUsage
+from strategies.protocols import (
+    Budget,
+    Candidate,
+    Completion,
+    Message,
+    Prefix,
+    ProblemView,
+    Sampling,
+    Task,
+    TokenUsage,
+    TransientError,
+)
 from strategies.sequential_revision import SequentialRevision, path_of
 from tests.unit.strategies.scripted import Fractions
 from tests.unit.worker.attempts import made, work
