@@ -36,6 +36,9 @@ REVISE = (
 )
 """What asks for another attempt, unless the template says it otherwise."""
 
+DOUBT = "The step that is most likely wrong: "
+"""What a verifier's feedback begins with."""
+
 _BUILT_IN = Path(__file__).parent / "prompts"
 
 
@@ -88,12 +91,17 @@ class Template:
         turns.append(("user", self._render(problem, subject, level)))
         return turns
 
-    def revision_turns(self, attempts: Sequence[str]) -> list[tuple[Role, str]]:
-        """The chat turns that follow `messages` to show earlier attempts, oldest first, and ask for another.
+    def revision_turns(self, attempts: Sequence[str], doubts: Sequence[int | None] = ()) -> list[tuple[Role, str]]:
+        """The chat turns that follow `messages` to show earlier attempts, oldest first, and ask for another; `doubts`
+        are the numbers of the steps that feedback is to name, one for each attempt.
 
         They end with the user's turn even if it says nothing: behind an assistant's, some servers would continue it.
         """
-        return [turn for text in attempts for turn in (("assistant", text), ("user", self.revise))]
+        turns: list[tuple[Role, str]] = []
+        for text, doubt in zip(attempts, doubts or [None] * len(attempts), strict=True):
+            named = "" if doubt is None else f"\n{DOUBT}{self.split_steps(text)[doubt].strip()}"
+            turns += [("assistant", text), ("user", self.revise + named)]
+        return turns
 
     def _render(self, problem: str, subject: str | None, level: str | int | None) -> str:
         try:
@@ -131,9 +139,11 @@ class Template:
             return [match.end() for match in re.finditer(rf"{escaped}(?:[^\S\n]*\n)*", text)]
         return [match.start() for match in re.finditer(rf"^{escaped}", text, re.MULTILINE)]
 
-    def worst_revision_bytes(self, attempts: int, longest: int) -> int:
-        """What a prompt grows by, in tokens, with `attempts` earlier attempts of at most `longest` tokens."""
-        return attempts * (longest + len(self.revise.encode()) + 2 * BYTES_PER_MESSAGE)
+    def worst_revision_bytes(self, attempts: int, longest: int, *, feedback: bool = False) -> int:
+        """What a prompt grows by, in tokens, with `attempts` earlier attempts of at most `longest` tokens; `feedback`
+        repeats a step of each."""
+        named = longest + len(DOUBT) + 1 if feedback else 0
+        return attempts * (longest + named + len(self.revise.encode()) + 2 * BYTES_PER_MESSAGE)
 
     def worst_prompt_bytes(self, problem: str, subject: str | None = None, level: str | int | None = None) -> int:
         """An upper bound on the number of prompt tokens: no token is shorter than one UTF-8 byte."""

@@ -238,7 +238,9 @@ def _reservations(connection: Connection, job: OpenJob, query_ids: list[int]) ->
             worst[row.id] = 0.0  # its worker will fail it for this reason, before it has cost anything
             continue
         budget = (row.budget_amount, row.budget_unit)
-        shown = max(registry.find(row.strategy).shown(row.parameters))
-        behind = job.template.worst_revision_bytes(shown, longest)
+        strategy = registry.find(row.strategy)
+        behind = job.template.worst_revision_bytes(
+            max(strategy.shown(row.parameters)), longest, feedback=strategy.gives_feedback(row.parameters)
+        )
         worst[row.id] = job.costs.worst_case(budget, job.cap_unit, prompt, longest, calls=row.sequences, behind=behind)
     return worst

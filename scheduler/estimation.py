@@ -153,9 +153,11 @@ class _Pricing:
         strategy = registry.find(specification.strategy)
         self._most = strategy.sequences(self._budget)
         shown = strategy.shown(specification.parameters)
+        feedback = strategy.gives_feedback(specification.parameters)
         template = template_from_dict(specification.template)
-        self._typical_behind = round(template.worst_revision_bytes(1, typical) * sum(shown) / len(shown))
-        self._longest_behind = template.worst_revision_bytes(max(shown), longest)
+        one = template.worst_revision_bytes(1, typical, feedback=feedback)
+        self._typical_behind = round(one * sum(shown) / len(shown))
+        self._longest_behind = template.worst_revision_bytes(max(shown), longest, feedback=feedback)
 
     def likely(self, prompt: int) -> Cost:
         """Completions of the typical length, as many as the budget pays for; of the last one perhaps a part."""

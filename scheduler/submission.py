@@ -90,12 +90,17 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     parameters = strategy.model_dump(mode="json")
     if entry.wants_verifier(parameters) or (entry.may_verify and verifier is not None):
         verifier = verifier or DEFAULT_VERIFIER
-        if entry.searches and MODEL_FREE_VERIFIERS.get(verifier, False):
+        feedback = entry.gives_feedback(parameters)
+        if (entry.searches or feedback) and MODEL_FREE_VERIFIERS.get(verifier, False):
             raise UserError(f"--verifier: {verifier} judges answers and {entry.name} scores steps; choose another")
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
     model = find_generator(request.generator)
     template = load_template(request.template or model.entry.template or DEFAULT_TEMPLATE)
+    if entry.gives_feedback(parameters) and not template.revise:
+        raise UserError(
+            f"--param feedback: the template {template.name} says nothing behind an attempt; leave it out or choose another"
+        )
     defaults = Sampling(max_tokens=template.max_tokens)
     if template.temperature is not None:
         defaults = replace(defaults, temperature=template.temperature)

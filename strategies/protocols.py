@@ -285,12 +285,18 @@ class MeteredGenerator(Protocol):
     """The generator as a strategy sees it: bounded by the query's budget and recorded in its ledger."""
 
     async def sample(
-        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+        self,
+        path: str,
+        *,
+        temperature: float | None = None,
+        attempts: Sequence[Candidate] = (),
+        feedback: bool = False,
     ) -> Candidate:
         """Draw one complete solution at `path`, seeded from (job seed, problem key, path).
 
         `attempts`, oldest first, are shown to the model as what it wrote before, for it to revise; the oldest are left
-        out where they leave no room for a solution. The new one is a whole solution of its own, without a parent.
+        out where they leave no room for a solution. With `feedback` the step with the lowest of `step_scores` is named
+        behind each. The new one is a whole solution of its own, without a parent.
 
         Raises:
             BudgetExhausted: nothing is in flight and another call does not fit.

@@ -49,7 +49,11 @@ class Entry:
 
     def wants_verifier(self, parameters: Mapping[str, Any]) -> bool:
         """Whether it cannot do without a verifier under these parameters."""
-        return self.needs_verifier or parameters.get("select") == "verifier"
+        return self.needs_verifier or parameters.get("select") == "verifier" or self.gives_feedback(parameters)
+
+    def gives_feedback(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether attempts are shown with what the verifier has to say of them."""
+        return bool(parameters.get("feedback"))
 
     def shown(self, parameters: Mapping[str, Any]) -> Sequence[int]:
         """How many earlier attempts the samples of a query are written in sight of, at most: one number for each of

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.aggregation import Aggregation
+from strategies.aggregation import Aggregation, aggregate
 from strategies.protocols import Budget, Candidate, Solution, Task
 from strategies.sampling import gather, sample_count, score_all
 from strategies.votes import classify, elect, one_vote, verdict
@@ -47,6 +47,7 @@ class SequentialRevision(BaseModel):
     select: Literal["verifier", "vote"] | None = Field(
         None, description="what chooses, in a chain and among them: verifier (where there is one) or vote"
     )
+    feedback: bool = Field(False, description="name the step that the verifier scores lowest behind each attempt")
     aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
 
     def shape(self, budget: Budget, width: int) -> tuple[int, int]:
@@ -62,13 +63,13 @@ class SequentialRevision(BaseModel):
     async def solve(self, task: Task) -> Solution:
         chains, length = self.shape(task.budget, task.width)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_revise(task, chain, length)) for chain in range(chains)]
+            tasks = [group.create_task(self._revise(task, chain, length)) for chain in range(chains)]
         made = [task.result() for task in tasks]
         attempts = [attempt for chain, _ in made for attempt in chain]
         await classify(attempts, task.answers)
         by_score = task.verifier is not None and self.select != "vote"
         if by_score:
-            await score_all(task, attempts, self.aggregation)
+            await score_all(task, [one for one in attempts if one.score is None], self.aggregation)
         best = [found for found in (_best(chain, by_score) for chain, _ in made) if found is not None]
         chosen = _best(best, by_score)
         return Solution(
@@ -78,18 +79,25 @@ class SequentialRevision(BaseModel):
             chosen=chosen.path if chosen else None,
         )
 
+    async def _revise(self, task: Task, chain: int, length: int) -> tuple[list[Candidate], bool]:
+        """One chain, at its own pace, and whether the budget ended it. What was cut is no attempt to be shown."""
+        attempts: list[Candidate] = []
+        for position in range(length):
+            shown = [one for one in attempts if one.finish_reason == "stop" and one.text.strip()][-SHOWN:]
+            if self.feedback:
+                await self._judge(task, [one for one in shown if one.score is None])
+            again = partial(task.generator.sample, attempts=shown, feedback=self.feedback)
+            drawn, exhausted = await gather(task, [path_of(chain, position)], again)
+            attempts += drawn
+            if exhausted:
+                return attempts, True
+        return attempts, False
 
-async def _revise(task: Task, chain: int, length: int) -> tuple[list[Candidate], bool]:
-    """One chain, at its own pace, and whether the budget ended it. What was cut is no attempt to be shown."""
-    attempts: list[Candidate] = []
-    for position in range(length):
-        shown = [one for one in attempts if one.finish_reason == "stop" and one.text.strip()][-SHOWN:]
-        again = partial(task.generator.sample, attempts=shown)
-        drawn, exhausted = await gather(task, [path_of(chain, position)], again)
-        attempts += drawn
-        if exhausted:
-            return attempts, True
-    return attempts, False
+    async def _judge(self, task: Task, attempts: Sequence[Candidate]) -> None:
+        """Score every step of the attempts, for feedback names the weakest of them."""
+        assert task.verifier is not None, "feedback is a verifier's"
+        for attempt in attempts:
+            attempt.score = aggregate(await task.verifier.score(attempt), self.aggregation)
 
 
 def _best(attempts: Sequence[Candidate], by_score: bool) -> Candidate | None:

@@ -25,7 +25,7 @@ from strategies.sampling import MOST_SAMPLES
 from strategies.seeds import seed_for
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
-from worker.prefixes import continued, most_tokens
+from worker.prefixes import continued, most_tokens, weakest_step
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Characters that a model can write and a database cannot hold."""
@@ -86,10 +86,15 @@ class Meter:
         self.finished: list[Candidate] = []
 
     async def sample(
-        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+        self,
+        path: str,
+        *,
+        temperature: float | None = None,
+        attempts: Sequence[Candidate] = (),
+        feedback: bool = False,
     ) -> Candidate:
         """Draw one complete solution (see `strategies.protocols.MeteredGenerator`)."""
-        prefix, read = await self._revising(attempts)
+        prefix, read = await self._revising(attempts, feedback)
         return await self._draw(path, None, prefix, self._template.stop, temperature, read=read)
 
     async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
@@ -104,13 +109,15 @@ class Meter:
         prefix = continued(self._prefix, parent.lineage if parent else [])
         return await self._draw(path, parent, prefix, self._template.stop, temperature, most=tokens)
 
-    async def _revising(self, attempts: Sequence[Candidate]) -> tuple[Prefix, int]:
+    async def _revising(self, attempts: Sequence[Candidate], feedback: bool) -> tuple[Prefix, int]:
         """The prefix of a revision of the newest of `attempts`, and a bound on the tokens it has behind the problem's.
 
         The oldest are left out until there is room for a revision twice as long as the longest.
         """
         while attempts:
-            turns = [Message(*turn) for turn in self._template.revision_turns([one.text for one in attempts])]
+            doubts = [weakest_step(one) if feedback else None for one in attempts]
+            said = self._template.revision_turns([one.text for one in attempts], doubts)
+            turns = [Message(*turn) for turn in said]
             prefix = await self._engine.generator.encode([*self._messages, *turns])
             lengths = [one.usage.generated_tokens for one in attempts]
             behind = sum(lengths) if prefix.token_count is None else max(prefix.token_count - self._prompt_tokens(), 0)

@@ -24,3 +24,9 @@ def most_tokens(messages: Sequence[Message]) -> int:
     """An upper bound on the prompt's tokens, as `Template.worst_prompt_bytes`: no token is shorter than a byte."""
     written = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
     return written + BYTES_PER_MESSAGE * len(messages) + BYTES_PER_PROMPT
+
+
+def weakest_step(attempt: Candidate) -> int | None:
+    """The number of the step that the verifier scored lowest, of equals the first; None where it was not asked."""
+    scored = [(score, number) for number, score in enumerate(attempt.step_scores or ()) if score is not None]
+    return min(scored)[1] if scored else None

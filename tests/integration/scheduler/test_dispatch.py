@@ -174,6 +174,17 @@ def test_a_cap_holds_what_revisions_read(database: Database, dispatcher: Dispatc
     assert revising - alone == 4 * load_template("plain").worst_revision_bytes(2, 100) > 4 * 200
 
 
+def test_a_cap_holds_what_feedback_repeats(database: Database, dispatcher: Dispatcher) -> None:
+    worker(database, slots=100)
+    sampling = asdict(Sampling(max_tokens=100))
+    shelf = add_job(database, 2, cap_amount=1e6, cap_unit="tokens", sampling=sampling)
+    for query_id, feedback in zip(shelf.queries, (False, True), strict=True):
+        force(database, QUERY, query_id, strategy="sequential_revision", parameters={"length": 3, "feedback": feedback})
+    dispatcher.dispatch()
+    silent, told = (query_of(database, query_id).reserved for query_id in shelf.queries)
+    assert told - silent > 4 * 2 * 100
+
+
 def test_suspects_run_one_to_a_worker_and_alone(
     database: Database, dispatcher: Dispatcher, empty_redis_url: str
 ) -> None:  # fmt: skip

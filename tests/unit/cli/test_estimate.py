@@ -86,6 +86,18 @@ def test_revisions_take_a_verifier_and_need_none(desk: Desk, problems: str) -> N
     assert (refused.code, "parameter 'select'" in refused.stderr) == (2, True)
 
 
+def test_feedback_needs_scores_of_steps_and_a_turn_to_say_it_in(desk: Desk, problems: str) -> None:
+    options = ("estimate", problems, "-g", "small", "-s", "sequential_revision", "--json", "--param")
+    silent = desk.tts(*options, "feedback=false").json["total"]
+    told = desk.tts(*options, "feedback=true").json["total"]
+    assert told["likely"]["tokens"] > silent["likely"]["tokens"]
+    assert told["worst"]["tokens"] > silent["worst"]["tokens"]
+    oracle = desk.tts(*options, "feedback=true", "-v", "exact")
+    assert (oracle.code, "exact judges answers and sequential_revision scores steps" in oracle.stderr) == (2, True)
+    mute = desk.tts(*options, "feedback=true", "-t", "tiny")
+    assert (mute.code, "the template tiny says nothing behind an attempt" in mute.stderr) == (2, True)
+
+
 def test_it_says_how_far_the_cap_will_reach(desk: Desk, problems: str) -> None:
     options = ("estimate", problems, "-g", "fast", "-b", "4", "--job-budget", "10")
     assert desk.tts(*options, "--json").json["covered_by_job_budget"] == 0.25

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from models.errors import UserError
-from models.templates import BYTES_PER_MESSAGE, REVISE, Template, load_template, template_names
+from models.templates import BYTES_PER_MESSAGE, REVISE, Role, Template, load_template, template_names
 
 
 def with_separator(separator: str) -> Template:
@@ -64,8 +64,14 @@ def test_the_bound_on_revisions_holds_their_bytes(attempts: list[str], revise: s
     template = replace(load_template("plain"), revise=revise)
     turns = template.revision_turns(attempts)
     longest = max((len(text.encode()) for text in attempts), default=0)
-    written = sum(len(text.encode()) + BYTES_PER_MESSAGE for _, text in turns)
-    assert written <= template.worst_revision_bytes(len(attempts), longest)
+    assert written(turns) <= template.worst_revision_bytes(len(attempts), longest)
+    doubts = [len(template.split_steps(text)) - 1 if text else None for text in attempts]
+    told = template.revision_turns(attempts, doubts)
+    assert written(told) <= template.worst_revision_bytes(len(attempts), longest, feedback=True)
+
+
+def written(turns: list[tuple[Role, str]]) -> int:
+    return sum(len(text.encode()) + BYTES_PER_MESSAGE for _, text in turns)
 
 
 def test_jinja_inside_a_problem_is_not_evaluated() -> None:

@@ -39,7 +39,12 @@ class ScriptedGenerator:
         self.drawn: dict[str, float | None] = {}
 
     async def sample(
-        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+        self,
+        path: str,
+        *,
+        temperature: float | None = None,
+        attempts: Sequence[Candidate] = (),
+        feedback: bool = False,
     ) -> Candidate:
         for _ in range(len(self.lines) - len(self.drawn)):
             await asyncio.sleep(0)

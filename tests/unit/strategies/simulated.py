@@ -30,7 +30,12 @@ class SimulatedModel:
     most_running: int = 0
 
     async def sample(
-        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+        self,
+        path: str,
+        *,
+        temperature: float | None = None,
+        attempts: Sequence[Candidate] = (),
+        feedback: bool = False,
     ) -> Candidate:
         raise AssertionError("a search draws steps")
 

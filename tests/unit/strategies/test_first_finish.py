@@ -29,7 +29,12 @@ class Writer:
     in_flight: int = 0
 
     async def sample(
-        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+        self,
+        path: str,
+        *,
+        temperature: float | None = None,
+        attempts: Sequence[Candidate] = (),
+        feedback: bool = False,
     ) -> Candidate:
         raise AssertionError("whole samples cannot be stopped")
 

@@ -27,13 +27,20 @@ class Reviser:
     most: int = 10**9
     seed: int = 0
     seen: dict[str, list[str]] = field(default_factory=dict)
+    told: dict[str, list[tuple[float | None, ...] | None]] = field(default_factory=dict)
 
     async def sample(
-        self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+        self,
+        path: str,
+        *,
+        temperature: float | None = None,
+        attempts: Sequence[Candidate] = (),
+        feedback: bool = False,
     ) -> Candidate:
         if len(self.seen) >= self.most:
             raise BudgetExhausted
         self.seen[path] = [one.path for one in attempts]
+        self.told[path] = [one.step_scores if feedback else None for one in attempts]
         for _ in range(random.Random(f"{self.seed} {path}").randrange(4)):
             await asyncio.sleep(0)
         line = self.lines.get(path, Line("= 42"))
@@ -114,7 +121,12 @@ async def test_a_slow_chain_holds_up_no_other() -> None:
 
     class Waiting(Reviser):
         async def sample(
-            self, path: str, *, temperature: float | None = None, attempts: Sequence[Candidate] = ()
+            self,
+            path: str,
+            *,
+            temperature: float | None = None,
+            attempts: Sequence[Candidate] = (),
+            feedback: bool = False,
         ) -> Candidate:
             if path == "0":
                 await ended.wait()
@@ -225,6 +237,21 @@ def test_a_vote_asks_no_verifier_and_a_task_without_one_votes() -> None:
     assert (solution.answer, task.verifier.scored) == ("1", [])
     assert revise(Reviser(lines), 4, select="verifier").answer == "1"
     assert revise(Reviser(lines), 4, verified=True).answer == "2"
+
+
+def test_feedback_scores_every_step_of_what_is_shown_before_it_is_and_once() -> None:
+    lines = {path_of(0, at): Line(f"= {at}", (0.9, at / 10)) for at in range(3)}
+    model = Reviser(lines)
+    task = task_of(model, Budget(3, "samples"), verified=True)
+    solution = asyncio.run(SequentialRevision(feedback=True).solve(task))
+    assert model.told == {"0": [], "r0.1": [(0.9, 0.0)], "r0.2": [(0.9, 0.0), (0.9, 0.1)]}
+    assert isinstance(task.verifier, ScriptedVerifier)
+    assert task.verifier.scored == ["0", "r0.1", "r0.2"]
+    assert [one.score for one in solution.candidates] == [0.0, 0.1, 0.2]
+    assert solution.answer == "2"
+    silent = Reviser(lines)
+    asyncio.run(SequentialRevision().solve(task_of(silent, Budget(3, "samples"), verified=True)))
+    assert silent.told["r0.2"] == [None, None]
 
 
 def test_equal_scores_say_nothing() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 from models import flops
 from models.specification import template_from_dict, template_to_dict
-from models.templates import REVISE, load_template
+from models.templates import DOUBT, REVISE, load_template
 from strategies.protocols import (
     Budget,
     Candidate,
@@ -95,6 +95,19 @@ async def test_where_the_chat_template_asks_by_itself_the_turn_says_nothing() ->
     meter, _ = await make_meter(engine, Budget(4, "samples"), template=load_template("tiny"))
     await meter.sample("r0.1", attempts=[attempt("####3")])
     assert engine.shown[-1] == [*PROBLEM, Message("assistant", "####3"), Message("user", "")]
+
+
+async def test_feedback_names_the_step_scored_lowest() -> None:
+    engine = Chat(5)
+    template = load_template("plain")
+    meter, _ = await make_meter(engine, Budget(4, "samples"), template=template)
+    one, two, unscored = attempt("a\nb\nc"), attempt("d\ne\n", "r0.1"), attempt("f", "r0.2")
+    one.step_scores, two.step_scores = (0.9, 0.2, 0.2), (None, 0.5)
+    await meter.sample("r0.3", attempts=[one, two, unscored], feedback=True)
+    said = [turn.content for turn in engine.shown[-1] if turn.role == "user"]
+    assert said[1:] == [f"{REVISE}\n{DOUBT}b", f"{REVISE}\n{DOUBT}e", REVISE]
+    await meter.sample("r0.3", attempts=[one], feedback=False)
+    assert engine.shown[-1][-1] == Message("user", REVISE)
 
 
 async def test_without_attempts_it_is_the_problem_alone() -> None:
