@@ -11,6 +11,7 @@ from rich.table import Table
 MEASUREMENTS = {
     "queries": "queries/s through Redis and PostgreSQL",
     "tokens": "tokens/s of best_of_n through the whole service against the bare engine",
+    "search": "beam search with all problems in flight against one by one",
     "tiny": "tokens/s of tiny on the bare engines",
     "submit": "rows/s and peak memory of submit",
 }

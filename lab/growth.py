@@ -33,12 +33,17 @@ def widen(small: LlamaForCausalLM, wide: LlamaForCausalLM) -> None:
         target[name].copy_(grown)
 
 
+LOOKS_BACK = 2
+"""The layer whose heads look one place back, most of them: where a new layer best begins that is to compare places."""
+
+
 @torch.no_grad()
 def deepen(small: LlamaForCausalLM, deep: LlamaForCausalLM) -> None:
-    """Fill `deep`, of the same width and more layers, so that its logits are those of `small`: the layers on top add
-    nothing until training makes them."""
+    """Fill `deep`, of the same width and more layers, so that its logits are those of `small`: the layers on top see
+    what its layer `LOOKS_BACK` sees, and add nothing until training makes them."""
     deep.load_state_dict(small.state_dict(), strict=False)
     for layer in deep.model.layers[small.config.num_hidden_layers :]:
+        layer.load_state_dict(small.model.layers[LOOKS_BACK].state_dict())
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
 

@@ -4,6 +4,7 @@ tells by itself whether what follows is right. Without that, a verifier learns h
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from lab import verifier
 from lab.derivations import Computed, computed, derive, labels
 from lab.expressions import MODULUS
 from lab.problems import HARDER, Problem, training_problems
-from lab.training import Example
+from lab.training import Example, results
 
 Drawn = Sequence[tuple[Problem, list[str]]]
 """Problems with what the generator wrote for each."""
@@ -28,6 +29,9 @@ RIGHT = 1 / 2
 ENOUGH = 20
 """Mistakes that make a kind of operation worth a drill; a kind with fewer may be a misreading, and never stand in a
 right derivation."""
+
+ASKED = "?\n"
+"""In front of operations whose results are to be written, which elsewhere are judged."""
 
 KEPT = 1000
 """Operations of one kind that wait for a drill."""
@@ -51,10 +55,31 @@ def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
         yield verifier.labelled(problem.text, lines, steps)
 
 
+def sums(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Operations whose results are to be written, of each kind as many as the generator got wrong."""
+    steps = _operations(drawn, random.Random(f"{seed} sums"), seed)
+    while True:
+        lines = [f"{one.left}{one.operator}{one.right}={one.result}" for one in itertools.islice(steps, DRILL)]
+        yield results(lines, ASKED)
+
+
 def operations(drawn: Drawn, seed: str) -> Iterator[Example]:
-    """Single operations one after another up to the first wrong one, each of them wrong in one case of three, by as
-    much as the generator was in an operation of that kind, and of each kind as many as it got wrong."""
+    """Such operations one after another up to the first wrong one, each of them wrong in one case of two, by as much
+    as the generator was in an operation of that kind."""
     rng = random.Random(f"{seed} operations")
+    misses, steps = _misses(drawn), _operations(drawn, rng, seed)
+    while True:
+        lines: list[str] = []
+        right = True
+        while right and len(lines) < DRILL:
+            step = next(steps)
+            right = rng.random() < RIGHT
+            result = step.result if right else (step.result + rng.choice(misses[step.kind])) % MODULUS
+            lines.append(f"{step.left}{step.operator}{step.right}={result}")
+        yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [right])
+
+
+def _operations(drawn: Drawn, rng: random.Random, seed: str) -> Iterator[Computed]:
     misses = _misses(drawn)
     ready: dict[Kind, deque[Computed]] = defaultdict(lambda: deque(maxlen=KEPT))
     steps = filter(
@@ -68,18 +93,11 @@ def operations(drawn: Drawn, seed: str) -> Iterator[Example]:
     kinds = [kind for kind in misses if len(misses[kind]) >= ENOUGH]
     weights = [len(misses[kind]) for kind in kinds]
     while True:
-        lines: list[str] = []
-        right = True
-        while right and len(lines) < DRILL:
-            (kind,) = rng.choices(kinds, weights)
-            while not ready[kind]:
-                step = next(steps)
-                ready[step.kind].append(step)
-            step = ready[kind].pop()
-            right = rng.random() < RIGHT
-            result = step.result if right else (step.result + rng.choice(misses[kind])) % MODULUS
-            lines.append(f"{step.left}{step.operator}{step.right}={result}")
-        yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [right])
+        (kind,) = rng.choices(kinds, weights)
+        while not ready[kind]:
+            step = next(steps)
+            ready[step.kind].append(step)
+        yield ready[kind].pop()
 
 
 def _misses(drawn: Drawn) -> dict[Kind, list[int]]:

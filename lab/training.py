@@ -66,9 +66,10 @@ def next_token(prefix: list[int], rest: list[int]) -> Example:
     return tokens[:-1], [IGNORED] * (len(prefix) - 1) + rest
 
 
-def results(lines: list[str]) -> Example:
-    """Learn to write what stands behind the equals sign of each of some steps that have nothing to do with each other."""
-    tokens, goals = [START], []
+def results(lines: list[str], lead: str = "") -> Example:
+    """Learn to write what stands behind the equals sign of each of some steps that have nothing to do with each other;
+    `lead` stands in front of them."""
+    tokens, goals = [START, *encode(lead)], [IGNORED] * len(lead)
     for line in lines:
         left_hand, right_hand = line.split("=", 1)
         given, learned = encode(f"{left_hand}="), encode(f"{right_hand}\n")

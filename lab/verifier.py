@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import LlamaForCausalLM
 
+from lab.derivations import computed, labels
 from lab.precision import fast
 from lab.text import END, RIGHT, START, STEP_TAG, WRONG, encode, prompt
 from lab.training import IGNORED, Example
@@ -29,15 +30,24 @@ def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tu
 
 
 def labelled(problem: str | None, lines: Sequence[str], right: Sequence[bool]) -> Example:
-    """Learn the label of every step, and nothing else: a model that is to write the results as well goes on computing
-    them up to its last layer, and has none left to compare them with what stands there.
+    """Learn the label of every step, and on the way there, of a step that computes an operation, whether all is right
+    up to its equals sign and up to each of its result's digits: a model that hears of a wrong digit only behind the
+    step does not find out how to compare.
 
-    Without a problem the steps have nothing to do with each other.
+    It does not learn to write the results as well: it would go on computing them up to its last layer, and have none
+    left for the comparison. Without a problem the steps have nothing to do with each other.
     """
     tokens, spans = _tagged([START] if problem is None else prompt(problem), lines)
     goals = [IGNORED] * len(tokens)
-    for (_, tag), label in zip(spans, right, strict=True):
+    for index, ((start, tag), line, label) in enumerate(zip(spans, lines, right, strict=True)):
         goals[tag] = _LABELS[label]
+        if step := computed(line):
+            corrected = f"{step.left}{step.operator}{step.right}={step.result}"
+            begun = label or problem is None or labels(problem, [*lines[:index], corrected])[-1]
+            equals = start + line.index("=")
+            for place in range(len(step.written) + 1):
+                fits = str(step.result).startswith(step.written[:place])
+                goals[equals + place] = _LABELS[bool(begun) and fits]
     return tokens, goals
 
 

@@ -41,7 +41,7 @@ WHEELS = {
     )
 }
 
-SHIPPED = ("tiny", "tiny-prm")
+SHIPPED = ("tiny", "tiny-large", "tiny-prm")
 """Models that come with this package; each is a directory for vLLM and a GGUF file in it for llama.cpp."""
 
 GGUF = "model.gguf"
@@ -54,6 +54,7 @@ def builtin_entries() -> dict[str, ModelEntry]:
     return {
         "smollm2": ModelEntry(engine="llamacpp", model="smollm2", context_length=2048),
         "tiny": _tiny("tiny", template="tiny"),
+        "tiny-large": _tiny("tiny-large", template="tiny"),
     }
 
 
