@@ -193,8 +193,10 @@ def candidate_row(path: str = "0", **values: Any) -> dict[str, Any]:
 
 
 def usage_row(**values: Any) -> dict[str, Any]:
+    calls = values.get("calls", 1)
     return {
-        "phase": "generate", "model": "fast", "disposition": "kept", "reused": False, "at_least": False, "calls": 1,
+        "phase": "generate", "model": "fast", "disposition": "kept", "reused": False, "at_least": False,
+        "calls": calls, "samples": calls if values.get("phase", "generate") == "generate" else 0,
         "prompt_tokens": 10, "canonical_prompt_tokens": 10, "cached_tokens": 0, "generated_tokens": 5,
         "scored_tokens": 0, "flops": 100.0, "flops_canonical": 90.0, "flops_2nd": 80.0, "gpu_seconds": 0.5,
         "dollars": 0.25, **values,

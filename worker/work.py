@@ -99,7 +99,10 @@ def _reusable(
             QUERY.c.problem_id.in_({claim.problem_id for claim in claims}),
             JOB.c.sampling_key.in_(keys),
             or_(
-                CANDIDATE.c.query_id.in_({claim.query_id for claim in claims}),
+                and_(
+                    CANDIDATE.c.query_id.in_({claim.query_id for claim in claims}),
+                    CANDIDATE.c.finish_reason != "cancelled",
+                ),
                 and_(
                     CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")),
                     CANDIDATE.c.parent.is_(None),

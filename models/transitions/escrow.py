@@ -37,7 +37,7 @@ def charged(usage: Mapping[str, Any], unit: str | None) -> float:
     if usage.get("reused"):
         return 0.0
     if unit == "samples":
-        return float(usage["samples"])
+        return float(usage.get("samples", 0))  # a worker of an earlier version does not say
     if unit == "tokens":
         return float(usage["canonical_prompt_tokens"] + usage["generated_tokens"] + usage["scored_tokens"])
     if unit == "flops":

@@ -102,7 +102,7 @@ class Desk:
     ) -> None:
         """End attempts, as done unless `ending` says otherwise, with two candidates of five tokens each."""
         ledger = {
-            "phase": "generate", "model": "fast", "calls": 2, "prompt_tokens": 6, "canonical_prompt_tokens": 3,
+            "phase": "generate", "model": "fast", "calls": 2, "samples": 2, "prompt_tokens": 6, "canonical_prompt_tokens": 3,
             "generated_tokens": 10, "flops": 4e6, "flops_canonical": 3e6, "flops_2nd": 3e6, "gpu_seconds": 0.5,
             "dollars": 0.001,
         }  # fmt: skip

@@ -83,7 +83,7 @@ def test_status_counts_suspects_and_what_was_wasted(desk: Desk) -> None:
     job_id = desk.submit(2)
     (claim,) = desk.claim(job_id, 1)
     running = {
-        "phase": "generate", "model": "fast", "calls": 1, "prompt_tokens": 3, "canonical_prompt_tokens": 3,
+        "phase": "generate", "model": "fast", "calls": 1, "samples": 1, "prompt_tokens": 3, "canonical_prompt_tokens": 3,
         "generated_tokens": 4, "scored_tokens": 0, "flops": None, "flops_canonical": None, "flops_2nd": None,
         "gpu_seconds": 0.1, "dollars": None, "disposition": "wasted", "at_least": True,
     }  # fmt: skip

@@ -160,7 +160,8 @@ def test_what_a_row_of_the_ledger_takes_from_a_cap(unit: str | None, amount: flo
     assert transitions.charged(row, unit) == amount
     assert transitions.charged({**row, "reused": True}, unit) == 0.0
     assert transitions.charged({**row, "flops_canonical": None, "dollars": None}, unit) in (0.0, amount)
-    assert transitions.charged({**row, "phase": "score"}, "samples") == 0.0
+    assert transitions.charged(usage_row(phase="score"), "samples") == 0.0
+    assert transitions.charged({name: value for name, value in row.items() if name != "samples"}, "samples") == 0.0
 
 
 def test_a_live_attempt_is_charged_in_the_unit_its_cap_has_now(database: Database) -> None:
