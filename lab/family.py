@@ -16,7 +16,7 @@ from transformers import LlamaForCausalLM
 from lab import judging, revision
 from lab.derivations import SELDOM, SPLITS, derive
 from lab.growth import deepen, narrow, widen
-from lab.problems import EVEN, HARDER, Levels, training_problems
+from lab.problems import EVEN, HARDER, MIDDLE, Levels, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
 from lab.training import Example, Shape, fit, next_token, results
@@ -25,12 +25,11 @@ TINY = Shape(layers=5, width=96)
 WIDE = Shape(layers=5, width=288)
 LARGE = Shape(layers=5, width=288, neurons=672)
 """An eighth of the neurons less, so that all files together stay below 25 MB."""
-VERIFIER = Shape(layers=8, width=96)
-"""Three layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
+VERIFIER = Shape(layers=7, width=96)
+"""Two layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
 stands there takes layers behind it."""
 
 EASIER: Levels = (4, 3, 2, 1, 1)
-MIDDLE: Levels = (1, 2, 2, 2, 1)
 
 TEMPERATURE = 0.8
 """Of the samples that revisions and the verifier are taught on: a little above the one the family is used at, so that
@@ -57,7 +56,8 @@ class Plan:
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
     large_wide: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     large: tuple[Round, ...] = (Round(400, 4096, 2.5e-3),)
-    verifier: tuple[Round, ...] = (Round(2000, 6144, 8e-3), Round(2500, 6144, 6e-3))
+    drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
+    verifier: tuple[Round, ...] = (Round(3500, 2048, 5e-3), Round(6500, 2048, 6e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -130,15 +130,30 @@ class Workshop:
             lambda model: narrow(self.large_wide(), model),
         )
 
-    def prm(self) -> LlamaForCausalLM:
+    def drilled(self) -> LlamaForCausalLM:
+        """The verifier before it has seen a whole solution: comparing is learned first, on operations alone."""
+
         def lessons(seed: str) -> Iterator[Example]:
-            drawn = self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)
-            drills = judging.operations(drawn, seed)
-            return _alternate(judging.solutions(drawn, seed), drills, drills, drills, drills)
+            common = judging.common_operations(self._judged(), seed)
+            return _alternate(common, common, common, judging.questions(self._judged(), seed))
 
         return self._train(
-            "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: deepen(self.tiny(), model)
+            "tiny-prm-drilled", VERIFIER.new(3), self.plan.drilled, lessons, lambda model: deepen(self.tiny(), model)
         )
+
+    def prm(self) -> LlamaForCausalLM:
+        def lessons(seed: str) -> Iterator[Example]:
+            drawn = self._judged()
+            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
+            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
+            return _alternate(common, missed, missed, asked, whole, whole)
+
+        return self._train(
+            "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: _copy(self.drilled(), model)
+        )
+
+    def _judged(self) -> judging.Drawn:
+        return self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)
 
     def _train(
         self,

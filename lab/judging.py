@@ -12,13 +12,17 @@ from collections.abc import Iterator, Sequence
 from lab import verifier
 from lab.derivations import Computed, computed, derive, labels
 from lab.expressions import MODULUS
-from lab.problems import HARDER, Problem, training_problems
+from lab.problems import HARDER, MIDDLE, Levels, Problem, training_problems
 from lab.training import Example, results
 
 Drawn = Sequence[tuple[Problem, list[str]]]
 """Problems with what the generator wrote for each."""
 
 Kind = tuple[str, int, int]
+"""An operator and the digits of both operands."""
+
+Misses = dict[Kind, list[int]]
+"""By kind of operation, by how much the generator's wrong results differ from the right ones."""
 
 DRILL = 8
 """Operations in one example of a drill, at most."""
@@ -55,19 +59,31 @@ def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
         yield verifier.labelled(problem.text, lines, steps)
 
 
-def sums(drawn: Drawn, seed: str) -> Iterator[Example]:
-    """Operations whose results are to be written, of each kind as many as the generator got wrong."""
-    steps = _operations(drawn, random.Random(f"{seed} sums"), seed)
+def common_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Drills with operations as they come in right derivations: most of them easy, so that comparing what is written
+    with what should be is learned where that is known."""
+    rng = random.Random(f"{seed} common")
+    misses = _misses(drawn)
+    return _drills((step for step in _derived(f"{seed} common", MIDDLE, rng) if step.kind in misses), misses, rng)
+
+
+def missed_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Drills with as many operations of each kind as the generator got wrong."""
+    rng = random.Random(f"{seed} missed")
+    return _drills(_missed(drawn, seed, rng), _misses(drawn), rng)
+
+
+def questions(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Such operations, several to an example, of which the results are to be written."""
+    steps = _missed(drawn, f"{seed} questions", random.Random(f"{seed} questions"))
     while True:
         lines = [f"{one.left}{one.operator}{one.right}={one.result}" for one in itertools.islice(steps, DRILL)]
         yield results(lines, ASKED)
 
 
-def operations(drawn: Drawn, seed: str) -> Iterator[Example]:
-    """Such operations one after another up to the first wrong one, each of them wrong in one case of two, by as much
-    as the generator was in an operation of that kind."""
-    rng = random.Random(f"{seed} operations")
-    misses, steps = _misses(drawn), _operations(drawn, rng, seed)
+def _drills(steps: Iterator[Computed], misses: Misses, rng: random.Random) -> Iterator[Example]:
+    """Operations that have nothing to do with each other, up to the first wrong one, each of them wrong in one case of
+    two, by as much as the generator was in an operation of that kind."""
     while True:
         lines: list[str] = []
         right = True
@@ -79,19 +95,17 @@ def operations(drawn: Drawn, seed: str) -> Iterator[Example]:
         yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [right])
 
 
-def _operations(drawn: Drawn, rng: random.Random, seed: str) -> Iterator[Computed]:
+def _derived(seed: str, levels: Levels, rng: random.Random) -> Iterator[Computed]:
+    lines = (line for problem in training_problems(seed, levels) for line in derive(problem.text, rng))
+    return filter(None, map(computed, lines))
+
+
+def _missed(drawn: Drawn, seed: str, rng: random.Random) -> Iterator[Computed]:
     misses = _misses(drawn)
-    ready: dict[Kind, deque[Computed]] = defaultdict(lambda: deque(maxlen=KEPT))
-    steps = filter(
-        None,
-        (
-            computed(line)
-            for problem in training_problems(f"{seed} operations", HARDER)
-            for line in derive(problem.text, rng)
-        ),
-    )
     kinds = [kind for kind in misses if len(misses[kind]) >= ENOUGH]
     weights = [len(misses[kind]) for kind in kinds]
+    steps = _derived(f"{seed} operations", HARDER, rng)
+    ready: dict[Kind, deque[Computed]] = defaultdict(lambda: deque(maxlen=KEPT))
     while True:
         (kind,) = rng.choices(kinds, weights)
         while not ready[kind]:
@@ -100,8 +114,7 @@ def _operations(drawn: Drawn, rng: random.Random, seed: str) -> Iterator[Compute
         yield ready[kind].pop()
 
 
-def _misses(drawn: Drawn) -> dict[Kind, list[int]]:
-    """By kind of operation, by how much the generator's wrong results differ from the right ones."""
+def _misses(drawn: Drawn) -> Misses:
     found: dict[Kind, list[int]] = defaultdict(list)
     for _, texts in drawn:
         for step in (computed(line) for text in texts for line in text.split("\n")):

@@ -21,6 +21,7 @@ Levels = tuple[float, float, float, float, float]
 
 EVEN: Levels = (1, 1, 1, 1, 1)
 HARDER: Levels = (0, 1, 1, 1, 1)
+MIDDLE: Levels = (1, 2, 2, 2, 1)
 
 FEWEST_DERIVATIONS = 6
 

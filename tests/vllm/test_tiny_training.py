@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
@@ -51,15 +52,22 @@ def test_a_solution_is_taught_but_not_its_prompt() -> None:
     assert goals == [IGNORED] * 4 + [*encode("1+2=3"), END]
 
 
-def test_a_verifier_is_taught_labels_right_steps_and_the_results_that_wrong_ones_should_have() -> None:
+def test_a_verifier_is_taught_whether_all_is_right_up_to_each_equals_sign_digit_and_step() -> None:
     lines = ["2*3=6", "4-1=25", "6+2=8"]
-    found = taught(verifier.labelled(PROBLEM, lines, [True, False, False]))
-    labels = [(behind.split("\n")[-1], goal) for behind, goal in found if behind.endswith(STEP_TAG)]
-    assert labels == [("2*3=6@", RIGHT), ("4-1=25@", WRONG), ("6+2=8@", WRONG)]
-    written = [(behind.split("\n")[-1], goal) for behind, goal in found if not behind.endswith(STEP_TAG)]
-    assert "".join(goal for _, goal in written[:6]) == "2*3=6@"
-    assert written[0][0] == ""
-    assert written[6:] == [("4-1=", "3"), ("4-1=2", STEP_TAG), ("6+2=", "8"), ("6+2=8", STEP_TAG)]
+    found = [
+        (behind.split("\n")[-1], goal)
+        for behind, goal in taught(verifier.labelled(PROBLEM, lines, [True, False, False]))
+    ]
+    assert found == [
+        ("2*3=", RIGHT), ("2*3=6", RIGHT), ("2*3=6@", RIGHT),
+        ("4-1=", RIGHT), ("4-1=2", WRONG), ("4-1=25", WRONG), ("4-1=25@", WRONG),
+        ("6+2=", WRONG), ("6+2=8", WRONG), ("6+2=8@", WRONG),
+    ]  # fmt: skip
+
+
+def test_operands_that_are_not_there_are_wrong_before_the_result() -> None:
+    found = taught(verifier.labelled(PROBLEM, ["2*4=8"], [False]))
+    assert [goal for _, goal in found] == [WRONG] * 3
 
 
 DRAWN = [(Problem(PROBLEM, 9, 1), ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=5\n6+5=11\n####11"])]
@@ -67,32 +75,40 @@ DRAWN = [(Problem(PROBLEM, 9, 1), ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=5\n
 HOPELESS = (Problem("(12*34)+5", 413, 3), ["12*34=418\n418+5=423\n####423"])
 
 
-def judged(example: tuple[list[int], list[int]]) -> tuple[list[str], list[bool], str]:
-    """The lines that a verifier reads, how it is to judge them, and what it is to write of them."""
+def judged(example: tuple[list[int], list[int]]) -> tuple[list[str], list[bool]]:
+    """The lines that a verifier reads, and how it is to judge them."""
     lines = [line.removesuffix(STEP_TAG) for line in decode(example[0]).strip().split("\n") if line.endswith(STEP_TAG)]
-    found = taught(example)
-    labels = [goal == RIGHT for behind, goal in found if behind.endswith(STEP_TAG)]
-    return lines, labels, "".join(goal for behind, goal in found if not behind.endswith(STEP_TAG))
+    labels = [goal == RIGHT for behind, goal in taught(example) if behind.endswith(STEP_TAG)]
+    return lines, labels
 
 
 def test_every_other_solution_is_right_whatever_the_problem() -> None:
     found = [judged(example) for example in islice(judging.solutions([*DRAWN, HOPELESS], "seed"), 400)]
     for known in (PROBLEM, HOPELESS[0].text):
-        ends = [labels[-1] for lines, labels, _ in found if (lines[0] in ("2*3=6", "4-1=3")) == (known == PROBLEM)]
+        ends = [labels[-1] for lines, labels in found if (lines[0] in ("2*3=6", "4-1=3")) == (known == PROBLEM)]
         assert 0.4 < sum(ends) / len(ends) < 0.6
 
 
-def test_drills_end_with_a_step_as_wrong_as_the_generator_was() -> None:
-    drawn = [HOPELESS] * judging.ENOUGH
-    found = [judged(example) for example in islice(judging.operations(drawn, "seed"), 200)]
-    for lines, labels, _ in found:
+@pytest.mark.parametrize("source", [judging.missed_operations, judging.common_operations])
+def test_drills_end_with_a_step_as_wrong_as_the_generator_was(source: Any) -> None:
+    found = [judged(example) for example in islice(source([HOPELESS] * judging.ENOUGH, "seed"), 200)]
+    for lines, labels in found:
         assert all(labels[:-1])
         assert len(lines) == DRILL or not labels[-1]
-    lines = [(line, label) for drill, labels, _ in found for line, label in zip(drill, labels, strict=True)]
-    assert 0.6 < sum(label for _, label in lines) / len(lines) < 0.75
-    for line, label in lines:
+    steps = [(line, label) for drill, labels in found for line, label in zip(drill, labels, strict=True)]
+    assert 0.4 < sum(label for _, label in steps) / len(steps) < 0.6
+    for line, label in steps:
         left, right, result = map(int, re.split("[*=]", line))  # such a product was the only mistake there was
         assert (result - left * right) % 1000 == (0 if label else 10)
+
+
+def test_questions_are_of_the_kind_that_was_missed() -> None:
+    tokens, goals = next(judging.questions([HOPELESS] * judging.ENOUGH, "seed"))
+    lead, *lines = decode(tokens).split("\n")
+    assert lead + "\n" == judging.ASKED
+    assert len(lines) == DRILL
+    results_due = "".join(f"{int(line.split('*')[0]) * int(re.split('[*=]', line)[1]) % 1000}\n" for line in lines)
+    assert "".join(goal for _, goal in taught((tokens, goals))) == results_due
 
 
 def test_what_stands_in_front_of_the_equals_sign_is_given() -> None:
@@ -116,7 +132,7 @@ def test_a_wider_model_starts_as_the_one_it_grew_from() -> None:
 
 
 def test_a_deeper_model_starts_as_the_one_it_grew_from() -> None:
-    small, deep = SMALL.new(seed=3), Shape(layers=3, width=32).new(seed=4)
+    small, deep = Shape(layers=3, width=32).new(seed=3), Shape(layers=5, width=32).new(seed=4)
     deepen(small, deep)
     read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
     with torch.inference_mode():
