@@ -51,7 +51,7 @@ def puct(node: Node, above: Node, exploration: float) -> float:
 
 
 class Mcts(BaseModel):
-    """N expansions of the most promising step so far, several at a time; a weighted vote over what ended."""
+    """Expands the most promising steps so far until N branches have ended; a weighted vote over those."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     formula: Literal["uct", "puct"] = Field("uct", description="what is most promising: uct or puct")
@@ -66,15 +66,15 @@ class Mcts(BaseModel):
 
     async def solve(self, task: Task) -> Solution:
         search, root = Search(task), Node()
-        expansions = idle = 0
-        while expansions < task.width and idle < IDLE_ROUNDS and not search.exhausted:
+        finished: list[Candidate] = []
+        idle = 0
+        while len(finished) < task.width and idle < IDLE_ROUNDS and not search.exhausted:
             # Nothing but the root can be chosen first, and a virtual loss does not make a second root of it.
-            chosen = self._select(root, min(self.parallel, task.width - expansions))
+            chosen = self._select(root, self.parallel)
             growing = [node for node in chosen if self._can_grow(node)]
-            expansions += len(growing)
             idle = 0 if growing else idle + 1
             await self._expand(search, growing)
-        finished = [node for node in search.nodes if node.finish_reason == "stop" and node.score is not None]
+            finished = [node for node in search.nodes if node.finish_reason == "stop" and node.score is not None]
         if self.answer == "vote":
             return await search.vote(finished)
         leaf = _most_visited(root)

@@ -69,6 +69,15 @@ def test_the_root_is_expanded_once_and_then_the_best_steps() -> None:
     assert {node.parent.path for node in solution.candidates if len(node.lineage) == 2 and node.parent} == {"s2"}
 
 
+def test_it_goes_on_until_n_branches_have_ended() -> None:
+    for width in (1, 5, 9):
+        model = SimulatedModel(length=6, seed=width)
+        solution = asyncio.run(Mcts(parallel=1).solve(searched(width, model)))
+        ended = [node for node in solution.candidates if node.finish_reason == "stop"]
+        assert width <= len(ended) < width + 4
+        assert solution.stopped == "complete"
+
+
 def test_it_ends_when_nothing_new_is_written() -> None:
     """With one-step solutions all that can be drawn is drawn at once, whatever the budget."""
     model = SimulatedModel(length=1)
