@@ -15,16 +15,14 @@ from transformers import LlamaForCausalLM
 
 from lab import judging, revision
 from lab.derivations import SELDOM, SPLITS, derive
-from lab.growth import deepen, narrow, widen
+from lab.growth import deepen, widen
 from lab.problems import EVEN, HARDER, MIDDLE, Levels, training_problems
 from lab.sampling import draw
 from lab.text import prompt, solution
 from lab.training import Example, Shape, fit, next_token, results
 
 TINY = Shape(layers=5, width=96)
-WIDE = Shape(layers=5, width=288)
-LARGE = Shape(layers=5, width=288, neurons=672)
-"""An eighth of the neurons less, so that all files together stay below 25 MB."""
+LARGE = Shape(layers=5, width=288)
 VERIFIER = Shape(layers=7, width=96)
 """Two layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
 stands there takes layers behind it."""
@@ -54,10 +52,9 @@ class Plan:
     base: tuple[Round, ...] = (Round(2500, 16384, 1.2e-2),)
     tiny: tuple[Round, ...] = (Round(900, 16384, 4e-3),)
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
-    large_wide: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
-    large: tuple[Round, ...] = (Round(400, 4096, 2.5e-3),)
+    large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
-    verifier: tuple[Round, ...] = (Round(3500, 2048, 5e-3), Round(6500, 2048, 6e-3))
+    verifier: tuple[Round, ...] = (Round(10000, 2048, 6e-3), Round(2700, 2048, 4e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -106,19 +103,10 @@ class Workshop:
     def large_base(self) -> LlamaForCausalLM:
         return self._train(
             "tiny-large-base",
-            WIDE.new(2),
+            LARGE.new(2),
             self.plan.large_base,
             lambda seed: _alternate(examples(seed), products(seed)),
             lambda model: widen(self.tiny(), model),
-        )
-
-    def large_wide(self) -> LlamaForCausalLM:
-        return self._train(
-            "tiny-large-wide",
-            WIDE.new(2),
-            self.plan.large_wide,
-            lambda seed: examples(seed, levels=MIDDLE, splits=SELDOM),
-            lambda model: _copy(self.large_base(), model),
         )
 
     def large(self) -> LlamaForCausalLM:
@@ -127,7 +115,7 @@ class Workshop:
             LARGE.new(2),
             self.plan.large,
             lambda seed: examples(seed, levels=MIDDLE, splits=SELDOM),
-            lambda model: narrow(self.large_wide(), model),
+            lambda model: _copy(self.large_base(), model),
         )
 
     def drilled(self) -> LlamaForCausalLM:
@@ -145,8 +133,8 @@ class Workshop:
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
             missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
-            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
-            return _alternate(common, missed, missed, asked, whole, whole)
+            asked, misread = judging.questions(drawn, seed), judging.misreadings(drawn, seed)
+            return _alternate(missed, missed, asked, whole, misread, misread)
 
         return self._train(
             "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: _copy(self.drilled(), model)

@@ -36,12 +36,13 @@ _NAMES = {
 }
 
 
-def save(model: LlamaForCausalLM, name: str, folder: Path) -> None:
-    """Write `folder` (config.json, model.safetensors, the tokenizer's files) and `model.gguf` in it, in half precision."""
+def save(model: LlamaForCausalLM, name: str, folder: Path, *, eight_bits: bool = False) -> None:
+    """Write `folder` (config.json, model.safetensors, the tokenizer's files) and `model.gguf` in it, in half precision,
+    or the latter's matrices in eight bits a weight (Q8_0)."""
     half = model.to("cpu", torch.float16)
     half.save_pretrained(folder)
     _tokenizer().save_pretrained(folder)
-    _write_gguf(half, name, folder / "model.gguf")
+    _write_gguf(half, name, folder / "model.gguf", eight_bits)
     (folder / "model.safetensors").chmod(0o644)  # the library lets only its owner read it
 
 
@@ -71,11 +72,11 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _write_gguf(model: LlamaForCausalLM, name: str, path: Path) -> None:
+def _write_gguf(model: LlamaForCausalLM, name: str, path: Path, eight_bits: bool) -> None:
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name(name)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if eight_bits else gguf.LlamaFileType.MOSTLY_F16)
     writer.add_vocab_size(VOCABULARY)
     writer.add_context_length(LONGEST)
     writer.add_embedding_length(config.hidden_size)
@@ -88,7 +89,12 @@ def _write_gguf(model: LlamaForCausalLM, name: str, path: Path) -> None:
     writer.add_rope_dimension_count(config.head_dim)
     _add_tokenizer(writer)
     for key, tensor in model.model.state_dict().items():
-        writer.add_tensor(gguf_name(key), _gguf_values(key, tensor, config.num_attention_heads))
+        values = _gguf_values(key, tensor, config.num_attention_heads)
+        if eight_bits and values.ndim > 1:
+            packed = gguf.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(gguf_name(key), packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(gguf_name(key), values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,5 +1,4 @@
-"""Larger models that at first compute exactly what a smaller one does (Net2Net, Chen et al., 1511.05641, section 2), and
-a model without the neurons it needs least."""
+"""Larger models that at first compute exactly what a smaller one does (Net2Net, Chen et al., 1511.05641, section 2)."""
 
 from __future__ import annotations
 
@@ -46,20 +45,3 @@ def deepen(small: LlamaForCausalLM, deep: LlamaForCausalLM) -> None:
         layer.load_state_dict(small.model.layers[LOOKS_BACK].state_dict())
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
-
-
-@torch.no_grad()
-def narrow(model: LlamaForCausalLM, narrowed: LlamaForCausalLM) -> None:
-    """Fill `narrowed`, the same but for fewer MLP neurons, with the largest ones (by the product of the norms of their
-    weights). What that costs is for further training to mend."""
-    kept = narrowed.config.intermediate_size
-    target = narrowed.state_dict()
-    for name, weight in model.state_dict().items():
-        if ".mlp." not in name:
-            target[name].copy_(weight)
-    for layer, smaller in zip(model.model.layers, narrowed.model.layers, strict=True):
-        gate, up, down = layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight, layer.mlp.down_proj.weight
-        largest = (gate.norm(dim=1) * up.norm(dim=1) * down.norm(dim=0)).topk(kept).indices.sort().values
-        smaller.mlp.gate_proj.weight.copy_(gate[largest])
-        smaller.mlp.up_proj.weight.copy_(up[largest])
-        smaller.mlp.down_proj.weight.copy_(down[:, largest])

@@ -32,11 +32,10 @@ Example = tuple[list[int], list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Layers and width of a model; heads are 32 wide, the MLP 8/3 of the width unless `neurons` says otherwise."""
+    """Layers and width of a model; heads are 32 wide, the MLP 8/3 of the width."""
 
     layers: int
     width: int
-    neurons: int | None = None
 
     def new(self, seed: int) -> LlamaForCausalLM:
         torch.manual_seed(seed)
@@ -44,7 +43,7 @@ class Shape:
             LlamaConfig(
                 vocab_size=VOCABULARY,
                 hidden_size=self.width,
-                intermediate_size=self.neurons or round(self.width * 8 / 3 / 32) * 32,
+                intermediate_size=round(self.width * 8 / 3 / 32) * 32,
                 num_hidden_layers=self.layers,
                 num_attention_heads=self.width // 32,
                 num_key_value_heads=self.width // 32,

@@ -134,9 +134,22 @@ async def test_the_shipped_formats_hold_the_same_numbers(name: str) -> None:
     folder = hub.resolve(name, Path())
     assert folder is not None
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16)
-    tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(folder / hub.GGUF).tensors}
+    tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(folder / hub.GGUF).tensors}
     state = model.model.state_dict()
     assert len(tensors) == len(state)
     for key, value in state.items():
         if not key.endswith(("q_proj.weight", "k_proj.weight")):  # llama.cpp orders their rows in another way
-            assert (tensors[gguf_name(key)] == value.float().numpy()).all(), key
+            tensor, numbers = tensors[gguf_name(key)], value.float()
+            stored = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type)).reshape(numbers.shape)
+            # Eight bits: a block's numbers are whole multiples of a 127th of its largest.
+            off = numbers.abs().max() / 127 if tensor.tensor_type == gguf.GGMLQuantizationType.Q8_0 else 0.0
+            assert (stored - numbers).abs().max() <= off, key
+
+
+async def test_eight_bits_are_for_the_largest_alone() -> None:
+    for name in hub.SHIPPED:
+        folder = hub.resolve(name, Path())
+        assert folder is not None
+        kinds = {tensor.tensor_type for tensor in gguf.GGUFReader(folder / hub.GGUF).tensors if len(tensor.shape) > 1}
+        expected = gguf.GGMLQuantizationType.Q8_0 if name == "tiny-large" else gguf.GGMLQuantizationType.F16
+        assert kinds == {expected}, name

@@ -14,7 +14,7 @@ import torch
 from lab import costs, judging, revision, verifier
 from lab.beam import search
 from lab.family import examples, products
-from lab.growth import deepen, narrow, widen
+from lab.growth import deepen, widen
 from lab.judging import DRILL
 from lab.measure import by_level, gain, missteps
 from lab.muon import orthogonal
@@ -102,6 +102,13 @@ def test_drills_end_with_a_step_as_wrong_as_the_generator_was(source: Any) -> No
         assert (result - left * right) % 1000 == (0 if label else 10)
 
 
+def test_misreadings_are_right_in_all_but_their_operands() -> None:
+    misread = (Problem(PROBLEM, 9, 1), ["2*3=6\n4-2=2\n6+2=8\n####8", "2*3=7\n4-1=3\n7+3=10\n####10"])
+    found = [judged(example) for example in islice(judging.misreadings([misread], "seed"), 20)]
+    assert found[::2] == [(["2*3=6", "4-2=2", "6+2=8", "####8"], [True, False, False, False])] * 10
+    assert all(all(labels) for _, labels in found[1::2])
+
+
 def test_questions_are_of_the_kind_that_was_missed() -> None:
     tokens, goals = next(judging.questions([HOPELESS] * judging.ENOUGH, "seed"))
     lead, *lines = decode(tokens).split("\n")
@@ -137,16 +144,6 @@ def test_a_deeper_model_starts_as_the_one_it_grew_from() -> None:
     read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
     with torch.inference_mode():
         assert torch.allclose(deep(read).logits, small(read).logits, atol=1e-5)
-
-
-def test_a_narrower_model_loses_its_smallest_neurons() -> None:
-    model, narrowed = SMALL.new(seed=3), Shape(layers=1, width=32, neurons=64).new(seed=4)
-    with torch.no_grad():
-        model.model.layers[0].mlp.down_proj.weight[:, 10:42] = 0.0  # of 96 neurons a third says nothing
-    narrow(model, narrowed)
-    read = torch.tensor([[*prompt(PROBLEM), *encode("2*3=6\n")]])
-    with torch.inference_mode():
-        assert torch.allclose(narrowed(read).logits, model(read).logits, atol=1e-5)
 
 
 def test_steps_are_made_orthogonal() -> None:

@@ -181,12 +181,12 @@ class LanguageModel:
 
     async def test_a_step_is_continued_behind_the_string_that_ended_it(self, model: Generator) -> None:
         prefix = await model.encode(STORY)
-        (whole,) = await model.generate(prefix, n=1, stop=[], max_tokens=40, sampling=GREEDY, seeds=[1])
+        (whole,) = await model.generate(prefix, n=1, stop=[], max_tokens=16, sampling=GREEDY, seeds=[1])
         stop = whole.text.split()[3]
-        (step,) = await model.generate(prefix, n=1, stop=[stop], max_tokens=40, sampling=GREEDY, seeds=[1])
+        (step,) = await model.generate(prefix, n=1, stop=[stop], max_tokens=16, sampling=GREEDY, seeds=[1])
         assert prefix.tokens is not None
         assert step.tokens is not None
-        left = 40 - step.usage.generated_tokens
+        left = 16 - step.usage.generated_tokens
         (rest,) = await model.generate(
             Prefix(tokens=prefix.tokens + step.tokens), n=1, stop=[], max_tokens=left, sampling=GREEDY, seeds=[1]
         )
