@@ -54,7 +54,7 @@ class Plan:
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
-    verifier: tuple[Round, ...] = (Round(10000, 2048, 6e-3), Round(2700, 2048, 4e-3))
+    verifier: tuple[Round, ...] = (Round(10000, 2048, 6e-3),)
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -133,8 +133,8 @@ class Workshop:
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
             missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
-            asked, misread = judging.questions(drawn, seed), judging.misreadings(drawn, seed)
-            return _alternate(missed, missed, asked, whole, misread, misread)
+            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
+            return _alternate(common, missed, missed, asked, whole, whole)
 
         return self._train(
             "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: _copy(self.drilled(), model)

@@ -59,29 +59,6 @@ def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
         yield verifier.labelled(problem.text, lines, steps)
 
 
-def misreadings(drawn: Drawn, seed: str) -> Iterator[Example]:
-    """Solutions that go wrong in their operands first, which no arithmetic tells, and as many right ones of the same
-    problems: among the generator's mistakes they are few, but whoever misses them trusts them most."""
-    rng = random.Random(f"{seed} misreadings")
-    found = [
-        (problem.text, lines, steps)
-        for problem, texts in drawn
-        for lines in (text.split("\n") for text in texts)
-        if not (steps := labels(problem.text, lines))[-1] and _misread(lines[steps.index(False)])
-    ]
-    while True:
-        text, lines, steps = rng.choice(found)
-        yield verifier.labelled(text, lines, steps)
-        lines = derive(text, rng)
-        yield verifier.labelled(text, lines, [True] * len(lines))
-
-
-def _misread(line: str) -> bool:
-    """Whether a wrong line's arithmetic is right."""
-    step = computed(line)
-    return step is not None and int(step.written) == step.result
-
-
 def common_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
     """Drills with operations as they come in right derivations: most of them easy, so that comparing what is written
     with what should be is learned where that is known."""

@@ -102,13 +102,6 @@ def test_drills_end_with_a_step_as_wrong_as_the_generator_was(source: Any) -> No
         assert (result - left * right) % 1000 == (0 if label else 10)
 
 
-def test_misreadings_are_right_in_all_but_their_operands() -> None:
-    misread = (Problem(PROBLEM, 9, 1), ["2*3=6\n4-2=2\n6+2=8\n####8", "2*3=7\n4-1=3\n7+3=10\n####10"])
-    found = [judged(example) for example in islice(judging.misreadings([misread], "seed"), 20)]
-    assert found[::2] == [(["2*3=6", "4-2=2", "6+2=8", "####8"], [True, False, False, False])] * 10
-    assert all(all(labels) for _, labels in found[1::2])
-
-
 def test_questions_are_of_the_kind_that_was_missed() -> None:
     tokens, goals = next(judging.questions([HOPELESS] * judging.ENOUGH, "seed"))
     lead, *lines = decode(tokens).split("\n")
