@@ -68,6 +68,14 @@ def test_the_demo_again_is_there_at_once_with_its_plots(shop: Shop, rows: dict[s
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_more_samples_and_a_verifier_answer_more(shop: Shop) -> None:
+    """On the first 200 problems, the same samples for both votes; another batch flips one or two of them, no more."""
+    done = shop.tts("demo", "--problems", "200", "--samples", "16", "--quiet", "--json", timeout=900)
+    right = {row["strategy"]: row["correct"] for row in json.loads(done.stdout)}
+    assert right["greedy"] < right["majority_vote"] < right["weighted_vote"]
+    assert right["greedy"] + 8 <= right["weighted_vote"]
+
+
 def candidates(shop: Shop, strategy: str) -> dict[int, list[tuple[str | None, float | None, bool]]]:
     """(answer class, score, right) of every candidate under 4 samples, by problem."""
     found = defaultdict(list)
