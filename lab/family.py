@@ -122,8 +122,9 @@ class Workshop:
         """The verifier before it has seen a whole solution: comparing is learned first, on operations alone."""
 
         def lessons(seed: str) -> Iterator[Example]:
-            common = judging.common_operations(self._judged(), seed)
-            return _alternate(common, common, common, judging.questions(self._judged(), seed))
+            drawn = self._judged()
+            common = judging.common_operations(drawn, seed)
+            return _alternate(common, common, common, judging.questions(drawn, seed))
 
         return self._train(
             "tiny-prm-drilled", VERIFIER.new(3), self.plan.drilled, lessons, lambda model: deepen(self.tiny(), model)

@@ -8,6 +8,10 @@ from transformers import LlamaForCausalLM
 UNLIKE = 0.5
 """Spread of what tells the copies of a unit apart, in standard deviations of the matrix it is added to."""
 
+LOOKS_BACK = 2
+"""The layer of `tiny` of whose three heads two look one place back from a digit most of the time, as a new layer has to
+that is to compare the digit with what was expected there."""
+
 
 @torch.no_grad()
 def widen(small: LlamaForCausalLM, wide: LlamaForCausalLM) -> None:
@@ -30,10 +34,6 @@ def widen(small: LlamaForCausalLM, wide: LlamaForCausalLM) -> None:
             noise -= noise.mean(dim=1, keepdim=True)
             grown = weight.repeat(times, times) / times + noise.flatten(1).to(weight.device)
         target[name].copy_(grown)
-
-
-LOOKS_BACK = 2
-"""The layer whose heads look one place back, most of them: where a new layer best begins that is to compare places."""
 
 
 @torch.no_grad()

@@ -70,12 +70,13 @@ def common_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
 def missed_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
     """Drills with as many operations of each kind as the generator got wrong."""
     rng = random.Random(f"{seed} missed")
-    return _drills(_missed(drawn, seed, rng), _misses(drawn), rng)
+    misses = _misses(drawn)
+    return _drills(_missed(misses, seed, rng), misses, rng)
 
 
 def questions(drawn: Drawn, seed: str) -> Iterator[Example]:
     """Such operations, several to an example, of which the results are to be written."""
-    steps = _missed(drawn, f"{seed} questions", random.Random(f"{seed} questions"))
+    steps = _missed(_misses(drawn), f"{seed} questions", random.Random(f"{seed} questions"))
     while True:
         lines = [f"{one.left}{one.operator}{one.right}={one.result}" for one in itertools.islice(steps, DRILL)]
         yield results(lines, ASKED)
@@ -100,8 +101,7 @@ def _derived(seed: str, levels: Levels, rng: random.Random) -> Iterator[Computed
     return filter(None, map(computed, lines))
 
 
-def _missed(drawn: Drawn, seed: str, rng: random.Random) -> Iterator[Computed]:
-    misses = _misses(drawn)
+def _missed(misses: Misses, seed: str, rng: random.Random) -> Iterator[Computed]:
     kinds = [kind for kind in misses if len(misses[kind]) >= ENOUGH]
     weights = [len(misses[kind]) for kind in kinds]
     steps = _derived(f"{seed} operations", HARDER, rng)

@@ -43,11 +43,13 @@ def labelled(problem: str | None, lines: Sequence[str], right: Sequence[bool]) -
         goals[tag] = _LABELS[label]
         if step := computed(line):
             corrected = f"{step.left}{step.operator}{step.right}={step.result}"
-            begun = label or problem is None or labels(problem, [*lines[:index], corrected])[-1]
+            begun = (
+                label or problem is None or (all(right[:index]) and labels(problem, [*lines[:index], corrected])[-1])
+            )
             equals = start + line.index("=")
             for place in range(len(step.written) + 1):
                 fits = str(step.result).startswith(step.written[:place])
-                goals[equals + place] = _LABELS[bool(begun) and fits]
+                goals[equals + place] = _LABELS[begun and fits]
     return tokens, goals
 
 

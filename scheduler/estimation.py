@@ -15,7 +15,7 @@ from models.templates import Template
 from models.transitions import CANDIDATE, JOB, USAGE
 from scheduler.fields import Row
 from strategies import registry
-from strategies.protocols import Budget
+from strategies.task import Budget
 
 BYTES_PER_TOKEN = 4
 """A guess for English prose, where no tokenizer is at hand."""

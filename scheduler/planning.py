@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from models.specification import JobSpecification
 from strategies import registry
-from strategies.protocols import Budget
+from strategies.task import Budget
 
 
 @dataclass(frozen=True, slots=True)

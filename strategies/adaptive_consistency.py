@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.protocols import Candidate, Solution, Task
 from strategies.sampling import draw, sample_count
+from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.protocols import Candidate, Solution, Task
 from strategies.search import MOST_STEPS, Search, by_score, merge, shares
+from strategies.task import Candidate, Solution, Task
 
 
 class BeamSearch(BaseModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from strategies.aggregation import Aggregation
-from strategies.protocols import Solution, Task
 from strategies.sampling import draw_samples, score_all
+from strategies.task import Solution, Task
 from strategies.votes import classify
 
 

@@ -7,8 +7,8 @@ import asyncio
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.protocols import Candidate, Solution, Task
 from strategies.search import MOST_STEPS, Search, by_score, merge, shares
+from strategies.task import Candidate, Solution, Task
 
 
 class Dvts(BaseModel):
@@ -22,7 +22,7 @@ class Dvts(BaseModel):
         search = Search(task)
         trees = max(1, task.width // self.beam_width)
         # Where M does not divide N, some trees choose from one step more.
-        widths = shares(max(task.width, 1), [1.0] * trees)
+        widths = shares(task.width, [1.0] * trees)
         firsts = [sum(widths[:tree]) for tree in range(trees)]
         async with asyncio.TaskGroup() as group:
             grown = [
@@ -38,6 +38,6 @@ class Dvts(BaseModel):
             judged = await search.score(merge(children))
             best = next(iter(by_score(judged)), None)
             if best is None or best.finish_reason == "stop" or depth == self.max_steps:
-                return [node for node in judged if node.finish_reason == "stop"]
+                break
             children = await search.grow([(best, len(firsts))])
-        return []
+        return [node for node in judged if node.finish_reason == "stop"]

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.protocols import Candidate, Solution, Task
 from strategies.sampling import gather
+from strategies.search import keep_lines
+from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote
 
 FIRST_SEGMENT = "f"
@@ -40,9 +41,7 @@ class FirstFinish(BaseModel):
         # Sorting is stable: of equally long ones the lower index is first.
         voters = sorted(sorted(ended, key=_length)[: self.finishers], key=_index)
         chosen = elect(voters, one_vote)
-        led = {id(segment) for voter in voters for segment in voter.lineage}
-        for segment in drawn:
-            segment.kept = id(segment) in led
+        keep_lines(drawn, voters)
         return Solution(
             answer=chosen.answer if chosen else None,
             candidates=drawn,

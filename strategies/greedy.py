@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from strategies.protocols import Solution, Task
 from strategies.sampling import draw
+from strategies.task import Solution, Task
 from strategies.votes import classify
 
 GREEDY_PATH = "greedy"

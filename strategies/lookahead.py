@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from strategies.beam_search import BeamSearch
-from strategies.protocols import Candidate, Task
 from strategies.search import Search, is_whole
+from strategies.task import Candidate, Task
 
 
 class Lookahead(BeamSearch):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from strategies.protocols import Solution, Task
 from strategies.sampling import draw_samples, score_all
+from strategies.task import Solution, Task
 from strategies.votes import classify, elect, leaders, one_vote
 
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.protocols import Candidate, Solution, Task
 from strategies.search import MOST_STEPS, Search, is_whole, merge
+from strategies.task import Candidate, Solution, Task
 
 IDLE_ROUNDS = 3
 """Rounds without a new token after which every branch worth visiting has ended."""
@@ -69,9 +69,7 @@ class Mcts(BaseModel):
         finished: list[Candidate] = []
         idle = 0
         while len(finished) < task.width and idle < IDLE_ROUNDS and not search.exhausted:
-            # Nothing but the root can be chosen first, and a virtual loss does not make a second root of it.
-            chosen = self._select(root, self.parallel)
-            growing = [node for node in chosen if self._can_grow(node)]
+            growing = [node for node in self._select(root, self.parallel) if self._can_grow(node)]
             idle = 0 if growing else idle + 1
             await self._expand(search, growing)
             finished = [node for node in search.nodes if node.finish_reason == "stop" and node.score is not None]

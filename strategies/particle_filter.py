@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.protocols import Candidate, Solution, Task
 from strategies.search import MOST_STEPS, Search, by_score
 from strategies.seeds import seed_for
+from strategies.task import Candidate, Solution, Task
 from strategies.votes import elect, one_vote
 
 SUREST = 1e-7

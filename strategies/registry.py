@@ -18,11 +18,11 @@ from strategies.lookahead import Lookahead
 from strategies.majority_vote import MajorityVote
 from strategies.mcts import Mcts
 from strategies.particle_filter import ParticleFilter
-from strategies.protocols import Budget, Strategy
 from strategies.rebase import Rebase
 from strategies.sampling import sample_count
 from strategies.search import FIRST_STEP
 from strategies.sequential_revision import SequentialRevision, place_of
+from strategies.task import Budget, Strategy
 from strategies.weighted_vote import WeightedVote
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from strategies.aggregation import Aggregation, aggregate
-from strategies.protocols import Budget, BudgetExhausted, Candidate, Task
+from strategies.protocols import BudgetExhausted
+from strategies.task import Budget, Candidate, Task
 
 MOST_SAMPLES = 256
 """An upper bound on the samples of one query whose budget is not counted in samples."""

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from strategies.aggregation import aggregate
-from strategies.protocols import Candidate, Solution, Task
 from strategies.sampling import gather
+from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, verdict
 
 MOST_STEPS = 40
@@ -97,15 +97,20 @@ class Search:
 
     def answer(self, chosen: Candidate | None, finished: Sequence[Candidate]) -> Solution:
         """The search's result with `chosen` as what it answers; what led to none of `finished` is discarded."""
-        led = {id(node) for leaf in finished for node in leaf.lineage}
-        for node in self.nodes:
-            node.kept = id(node) in led
+        keep_lines(self.nodes, finished)
         return Solution(
             answer=chosen.answer if chosen else None,
             candidates=self.nodes,
             stopped="budget" if self.exhausted else "complete" if finished else "unfinished",
             chosen=chosen.path if chosen else None,
         )
+
+
+def keep_lines(nodes: Iterable[Candidate], ends: Iterable[Candidate]) -> None:
+    """Mark as kept those of `nodes` that lead to one of `ends`, and the others as discarded."""
+    led = {id(node) for end in ends for node in end.lineage}
+    for node in nodes:
+        node.kept = id(node) in led
 
 
 def is_whole(child: Candidate) -> bool:

@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from strategies.aggregation import Aggregation, aggregate
-from strategies.protocols import Budget, Candidate, Solution, Task
 from strategies.sampling import gather, sample_count, score_all
+from strategies.task import Budget, Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote, verdict
 
 SHOWN = 4
@@ -51,7 +51,7 @@ class SequentialRevision(BaseModel):
     aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
 
     def shape(self, budget: Budget, width: int) -> tuple[int, int]:
-        """Chains and their length: together never more than N attempts. `width` as in `strategies.protocols.Task`."""
+        """Chains and their length: together never more than N attempts. `width` as in `strategies.task.Task`."""
         most = width if self.chains is None else sample_count(budget)
         chains = min(max(1, most // self.length) if self.chains is None else self.chains, most)
         return chains, min(self.length, most // chains)

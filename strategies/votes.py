@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from strategies.protocols import Answers, Candidate
+from strategies.protocols import Answers
+from strategies.task import Candidate
 
 
 async def classify(candidates: Sequence[Candidate], answers: Answers) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from strategies.aggregation import Aggregation
-from strategies.protocols import Candidate, Solution, Task
 from strategies.sampling import draw_samples, score_all
+from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, verdict
 
 

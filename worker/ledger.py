@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from models import flops
 from models.costs import CostModel, most_scored
 from models.prices import dollars
-from strategies.protocols import Candidate, TokenUsage
+from strategies.protocols import TokenUsage
+from strategies.task import Candidate
 
 _Number = TypeVar("_Number", int, float)
 

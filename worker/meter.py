@@ -9,20 +9,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from models.templates import BYTES_PER_PROMPT, Template
-from strategies.protocols import (
-    Budget,
-    BudgetExhausted,
-    Candidate,
-    Completion,
-    Generator,
-    Message,
-    Prefix,
-    ProgressSink,
-    QueryError,
-    Sampling,
-)
+from strategies.protocols import BudgetExhausted, Completion, Generator, Message, Prefix, QueryError, Sampling
 from strategies.sampling import MOST_SAMPLES
 from strategies.seeds import seed_for
+from strategies.task import Budget, Candidate, ProgressSink
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
 from worker.prefixes import continued, most_tokens, weakest_step
@@ -93,19 +83,19 @@ class Meter:
         attempts: Sequence[Candidate] = (),
         feedback: bool = False,
     ) -> Candidate:
-        """Draw one complete solution (see `strategies.protocols.MeteredGenerator`)."""
+        """Draw one complete solution (see `strategies.task.MeteredGenerator`)."""
         prefix, read = await self._revising(attempts, feedback)
         return await self._draw(path, None, prefix, self._template.stop, temperature, read=read)
 
     async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
-        """Draw one step (see `strategies.protocols.MeteredGenerator`)."""
+        """Draw one step (see `strategies.task.MeteredGenerator`)."""
         prefix = continued(self._prefix, parent.lineage if parent else [])
         return await self._draw(path, parent, prefix, (*self._template.stop, self._template.step_stop), temperature)
 
     async def segment(
         self, path: str, parent: Candidate | None, tokens: int, *, temperature: float | None = None
     ) -> Candidate:
-        """Draw a part of a solution (see `strategies.protocols.MeteredGenerator`)."""
+        """Draw a part of a solution (see `strategies.task.MeteredGenerator`)."""
         prefix = continued(self._prefix, parent.lineage if parent else [])
         return await self._draw(path, parent, prefix, self._template.stop, temperature, most=tokens)
 
@@ -282,7 +272,7 @@ class Meter:
         return self._priced(0, first=True) - self._priced(0)
 
     def width(self) -> int:
-        """How many solutions as long as they may be the budget holds, at least one (`strategies.protocols.Task`)."""
+        """How many solutions as long as they may be the budget holds, at least one (`strategies.task.Task`)."""
         if self._budget.unit == "samples":
             return int(self._budget.amount)
         held = (self._budget.amount - self._first_reading()) / self._priced(self._sampling.max_tokens)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.templates import BYTES_PER_MESSAGE, BYTES_PER_PROMPT
-from strategies.protocols import Candidate, Message, Prefix, QueryError
+from strategies.protocols import Message, Prefix, QueryError
+from strategies.task import Candidate
 
 
 def continued(prefix: Prefix, lineage: Sequence[Candidate]) -> Prefix:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from models.costs import CostModel
 from models.templates import Template
-from strategies.protocols import Candidate, ProblemView, QueryError, Scores, Step, Verifier
+from strategies.protocols import ProblemView, QueryError, Scores, Step, Verifier
+from strategies.task import Candidate
 from worker.busy import BusyClock
 from worker.ledger import Ledger
 
@@ -27,7 +28,7 @@ class ScoringMeter:
         self._clock = clock
 
     async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
-        """One score per step, or the last's alone (see `strategies.protocols.MeteredVerifier`).
+        """One score per step, or the last's alone (see `strategies.task.MeteredVerifier`).
 
         Raises:
             QueryError: the candidate is not finished, and the verifier judges answers alone.

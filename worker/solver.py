@@ -15,18 +15,9 @@ from models.errors import UserError
 from models.specification import KeepTree
 from models.transitions import Outcome
 from strategies import registry
-from strategies.protocols import (
-    Budget,
-    Candidate,
-    EngineDied,
-    Message,
-    ProblemView,
-    QueryError,
-    Solution,
-    Task,
-    TransientError,
-)
+from strategies.protocols import EngineDied, Message, ProblemView, QueryError, TransientError
 from strategies.sequential_revision import place_of
+from strategies.task import Budget, Candidate, Solution, Task
 from worker.grading import Grader, GradingPool
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine

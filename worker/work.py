@@ -14,8 +14,9 @@ from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
 from models.transitions import CANDIDATE, JOB, QUERY, Claim, table
 from strategies.first_finish import FIRST_SEGMENT
-from strategies.protocols import Candidate, Sampling, TokenUsage
+from strategies.protocols import Sampling, TokenUsage
 from strategies.sequential_revision import REVISION
+from strategies.task import Candidate
 
 PROBLEM = table(tables.Problem)
 

@@ -11,8 +11,9 @@ from lab.text import prompt
 from models import flops
 from models.catalogue import find_generator
 from models.templates import load_template
-from strategies.protocols import Budget, Candidate, Completion, Generator, Message, Prefix, Sampling
+from strategies.protocols import Completion, Generator, Message, Prefix, Sampling
 from strategies.sequential_revision import path_of
+from strategies.task import Budget, Candidate
 from worker.engines import start_engine
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine

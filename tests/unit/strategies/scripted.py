@@ -7,15 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from strategies.protocols import (
-    Budget,
-    BudgetExhausted,
-    Candidate,
-    FinishReason,
-    ProblemView,
-    Task,
-    TokenUsage,
-)
+from strategies.protocols import BudgetExhausted, FinishReason, ProblemView, TokenUsage
+from strategies.task import Budget, Candidate, Task
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from strategies.protocols import Budget, BudgetExhausted, Candidate, ProblemView, Task, TokenUsage
+from strategies.protocols import BudgetExhausted, ProblemView, TokenUsage
 from strategies.seeds import seed_for
+from strategies.task import Budget, Candidate, Task
 from tests.unit.strategies.scripted import Fractions
 
 PROMPT = 10

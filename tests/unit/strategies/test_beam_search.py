@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from strategies.protocols import Candidate, Solution
 from strategies.registry import build
 from strategies.search import by_score, merge, shares
+from strategies.task import Candidate, Solution
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from strategies.aggregation import Aggregation
 from strategies.best_of_n import BestOfN
-from strategies.protocols import Budget
 from strategies.registry import build
+from strategies.task import Budget
 from tests.unit.strategies.scripted import Line, scene
 
 LINES = [

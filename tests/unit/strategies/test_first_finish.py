@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as some
 
-from strategies.protocols import Budget, BudgetExhausted, Candidate, ProblemView, Solution, Task, TokenUsage
+from strategies.protocols import BudgetExhausted, ProblemView, TokenUsage
 from strategies.registry import build
+from strategies.task import Budget, Candidate, Solution, Task
 from tests.unit.strategies.scripted import Fractions
 
 

@@ -1,7 +1,7 @@
 """One sample at temperature 0."""
 
 from strategies.greedy import GREEDY_PATH, Greedy
-from strategies.protocols import Budget
+from strategies.task import Budget
 from tests.unit.strategies.scripted import Line, candidate, scene
 
 

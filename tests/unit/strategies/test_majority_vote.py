@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from models.templates import load_template
 from strategies.majority_vote import MajorityVote
-from strategies.protocols import Budget, Candidate
+from strategies.task import Budget, Candidate
 from tests.unit.strategies.scripted import Line, scene
 from worker.grading import Grader, GradingPool
 

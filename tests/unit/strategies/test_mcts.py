@@ -8,7 +8,8 @@ import math
 import pytest
 
 from strategies.mcts import Mcts, Node, puct, uct
-from strategies.protocols import Candidate, TokenUsage
+from strategies.protocols import TokenUsage
+from strategies.task import Candidate
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from models.costs import MOST_CALLS
 from strategies import registry
-from strategies.protocols import Budget
 from strategies.sampling import MOST_SAMPLES
+from strategies.task import Budget
 from strategies.weighted_vote import WeightedVote
 
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from strategies.protocols import Budget, QueryError
+from strategies.protocols import QueryError
 from strategies.sampling import MOST_SAMPLES, draw, draw_samples, sample_count, score_all
+from strategies.task import Budget
 from tests.unit.strategies.scripted import Line, candidate, scene
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from strategies.protocols import Candidate, Solution
 from strategies.registry import STRATEGIES, build
+from strategies.task import Candidate, Solution
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
 
 SEARCHES = [name for name, entry in STRATEGIES.items() if entry.searches]

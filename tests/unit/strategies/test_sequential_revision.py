@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from strategies.protocols import Budget, BudgetExhausted, Candidate, ProblemView, Solution, Task, TokenUsage
+from strategies.protocols import BudgetExhausted, ProblemView, TokenUsage
 from strategies.registry import build
 from strategies.sampling import MOST_SAMPLES
 from strategies.sequential_revision import SequentialRevision, path_of, place_of
+from strategies.task import Budget, Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote
 from tests.unit.strategies.scripted import Fractions, Line, ScriptedVerifier
 

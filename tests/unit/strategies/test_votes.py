@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as some
 
-from strategies.protocols import Candidate
+from strategies.task import Candidate
 from strategies.votes import classify, elect, leaders
 from tests.unit.strategies.scripted import Fractions, Line, candidate
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from strategies.majority_vote import MajorityVote
-from strategies.protocols import Budget
 from strategies.registry import build
+from strategies.task import Budget
 from strategies.weighted_vote import WeightedVote
 from tests.unit.strategies.scripted import Line, scene
 

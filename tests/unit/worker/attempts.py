@@ -11,7 +11,8 @@ import pytest
 from models.specification import JobSpecification, template_to_dict
 from models.templates import load_template
 from models.transitions import Claim, Outcome, charged
-from strategies.protocols import Candidate, Sampling, TokenUsage
+from strategies.protocols import Sampling, TokenUsage
+from strategies.task import Candidate
 from tests.unit.worker.scripted import COSTS, Reply, ScriptedEngine
 from worker.grading import GradingPool
 from worker.meter import SharedEngine

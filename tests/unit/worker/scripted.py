@@ -9,7 +9,8 @@ from models.architecture import Architecture
 from models.costs import CostModel
 from models.settings import Price
 from models.templates import Template, load_template
-from strategies.protocols import Budget, Completion, Message, Prefix, Sampling, TokenUsage
+from strategies.protocols import Completion, Message, Prefix, Sampling, TokenUsage
+from strategies.task import Budget
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine
 

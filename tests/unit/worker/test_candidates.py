@@ -15,8 +15,6 @@ from models.templates import load_template
 from strategies.majority_vote import MajorityVote
 from strategies.protocols import (
     Answers,
-    Budget,
-    Candidate,
     Completion,
     Message,
     ProblemView,
@@ -24,10 +22,10 @@ from strategies.protocols import (
     Sampling,
     Scores,
     Step,
-    Task,
     TokenUsage,
 )
 from strategies.seeds import seed_for
+from strategies.task import Budget, Candidate, Task
 from tests.unit.strategies.scripted import Fractions
 from tests.unit.worker.scripted import COSTS, PRICE, ScriptedEngine, make_meter, says
 from worker.busy import BusyClock

@@ -14,7 +14,8 @@ from models.costs import CostModel
 from models.flops import forward_flops
 from models.prices import token_dollars
 from models.settings import Price
-from strategies.protocols import Candidate, TokenUsage
+from strategies.protocols import TokenUsage
+from strategies.task import Candidate
 from tests.unit.worker.scripted import ARCHITECTURE, COSTS, PRICE
 from worker.ledger import Ledger
 

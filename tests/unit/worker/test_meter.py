@@ -12,18 +12,8 @@ from hypothesis import strategies as some
 from models.costs import CostModel
 from models.settings import Price
 from strategies.majority_vote import MajorityVote
-from strategies.protocols import (
-    Answers,
-    Budget,
-    BudgetExhausted,
-    Candidate,
-    EngineDied,
-    Message,
-    ProblemView,
-    QueryError,
-    Task,
-    TransientError,
-)
+from strategies.protocols import Answers, BudgetExhausted, EngineDied, Message, ProblemView, QueryError, TransientError
+from strategies.task import Budget, Candidate, Task
 from tests.unit.strategies.scripted import Fractions
 from tests.unit.worker.scripted import ARCHITECTURE, COSTS, Reply, ScriptedEngine, make_meter, says
 from worker.ledger import Ledger

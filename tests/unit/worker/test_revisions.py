@@ -15,19 +15,9 @@ from hypothesis import strategies as some
 from models import flops
 from models.specification import template_from_dict, template_to_dict
 from models.templates import DOUBT, REVISE, load_template
-from strategies.protocols import (
-    Budget,
-    Candidate,
-    Completion,
-    Message,
-    Prefix,
-    ProblemView,
-    Sampling,
-    Task,
-    TokenUsage,
-    TransientError,
-)
+from strategies.protocols import Completion, Message, Prefix, ProblemView, Sampling, TokenUsage, TransientError
 from strategies.sequential_revision import SequentialRevision, path_of
+from strategies.task import Budget, Candidate, Task
 from tests.unit.strategies.scripted import Fractions
 from tests.unit.worker.attempts import made, work
 from tests.unit.worker.scripted import ARCHITECTURE, COSTS, SAMPLING, ScriptedEngine, make_meter

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from models.settings import ModelEntry
-from strategies.protocols import Candidate, TokenUsage, TransientError
+from strategies.protocols import TokenUsage, TransientError
+from strategies.task import Candidate
 from tests.unit.worker.attempts import agrees, boxed, made, run, spent, work
 from tests.unit.worker.scripted import COSTS, Reply, ScriptedEngine
 from tests.unit.worker.test_steps import Writer

@@ -13,9 +13,7 @@ from hypothesis import strategies as some
 
 from models.templates import Template, load_template
 from strategies.protocols import (
-    Budget,
     BudgetExhausted,
-    Candidate,
     Completion,
     Message,
     Prefix,
@@ -26,6 +24,7 @@ from strategies.protocols import (
     Step,
     TokenUsage,
 )
+from strategies.task import Budget, Candidate
 from tests.unit.worker.scripted import COSTS, ScriptedEngine, make_meter
 from worker.busy import BusyClock
 from worker.ledger import Ledger
