@@ -16,6 +16,7 @@ from strategies.task import Budget, Candidate, ProgressSink
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
 from worker.prefixes import continued, most_tokens, weakest_step
+from worker.seats import Seats
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """Characters that a model can write and a database cannot hold."""
@@ -23,7 +24,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 @dataclass(slots=True)
 class SharedEngine:
-    """One engine and what all its queries share: the busy clock and the limit on requests in flight.
+    """One engine and what all its queries share: the busy clock, the limit on requests in flight, the searches' seats.
 
     A few requests more than the engine's capacity are let in, so that it never waits for us to send the next.
     """
@@ -31,10 +32,12 @@ class SharedEngine:
     generator: Generator
     clock: BusyClock
     admission: asyncio.Semaphore
+    seats: Seats
 
     @classmethod
     def around(cls, generator: Generator) -> SharedEngine:
-        return cls(generator, BusyClock(), asyncio.Semaphore(generator.capacity + max(2, generator.capacity // 4)))
+        ahead = max(2, generator.capacity // 4)
+        return cls(generator, BusyClock(), asyncio.Semaphore(generator.capacity + ahead), Seats(generator.capacity))
 
 
 class Meter:

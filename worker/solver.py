@@ -108,7 +108,11 @@ class Attempt:
             candidates=self._take_over(budget, width),
             width=width,
         )
-        return await registry.build(claim.strategy, claim.parameters).solve(task)
+        strategy = registry.build(claim.strategy, claim.parameters)
+        if not registry.find(claim.strategy).searches:
+            return await strategy.solve(task)
+        async with self._engine.seats.taken(width):
+            return await strategy.solve(task)
 
     def _take_over(self, budget: Budget, width: int) -> list[Candidate]:
         """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""
