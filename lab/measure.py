@@ -11,7 +11,18 @@ from transformers import LlamaForCausalLM
 from lab import verifier
 from lab.derivations import answer_of, is_right, labels
 from lab.problems import LEVELS, Problem
-from lab.replay import Figure, Samples, auc, best, explained_by_length, figure, passed, separation, vote, weighted_vote
+from lab.replay import (
+    Figure,
+    Samples,
+    auc,
+    best,
+    explained_by_length,
+    figure,
+    majority_vote,
+    passed,
+    separation,
+    weighted_vote,
+)
 from lab.sampling import draw, mean_logprobs
 from lab.text import prompt
 
@@ -141,7 +152,7 @@ def replayed(one: Samples) -> Row:
     }
     for n in SIZES:
         found[f"pass@{n}"] = passed(one, n)
-        found[f"majority@{n}"] = vote(one, n)
+        found[f"majority@{n}"] = majority_vote(one, n)
         found[f"weighted@{n}"] = weighted_vote(one, n)
         found[f"best@{n}"] = best(one, n)
     for better, than in GAINS:

@@ -56,14 +56,14 @@ def best(one: Samples, n: int) -> float:
     return best_of_k(one.score, [float(right) for right in one.right], n)
 
 
-def vote(one: Samples, n: int, weights: Sequence[float] | None = None) -> float:
-    """The expected correctness of a (weighted) vote among n samples: the mean over random subsets without replacement.
-    A tie goes to the answer that was drawn first."""
-    names = sorted({answer for answer in one.answers if answer is not None})
+def vote(answers: Sequence[str | None], right: Sequence[bool], n: int, weights: Sequence[float] | None = None) -> float:
+    """The expected correctness of a (weighted) vote among n of these samples: the mean over random subsets without
+    replacement. A tie goes to the answer that was drawn first."""
+    names = sorted({answer for answer in answers if answer is not None})
     if not names:
         return 0.0
-    truth = {answer for answer, right in zip(one.answers, one.right, strict=True) if right}
-    classes = np.array([names.index(answer) if answer is not None else len(names) for answer in one.answers])
+    truth = {answer for answer, correct in zip(answers, right, strict=True) if correct}
+    classes = np.array([names.index(answer) if answer is not None else len(names) for answer in answers])
     weight = np.ones(len(classes)) if weights is None else np.asarray(weights)
     rng = np.random.default_rng(0)
     order = rng.permuted(np.tile(np.arange(len(classes)), (SUBSETS, 1)), axis=1)[:, :n]
@@ -74,9 +74,13 @@ def vote(one: Samples, n: int, weights: Sequence[float] | None = None) -> float:
     return float(np.isin(winners, [names.index(answer) for answer in truth if answer is not None]).mean())
 
 
+def majority_vote(one: Samples, n: int) -> float:
+    return vote(one.answers, one.right, n)
+
+
 def weighted_vote(one: Samples, n: int) -> float:
-    """The same with every sample's verifier score as its weight."""
-    return vote(one, n, one.score)
+    """Every sample's verifier score is its weight."""
+    return vote(one.answers, one.right, n, one.score)
 
 
 def auc(one: Samples, score: Callable[[Samples], list[float]]) -> float | None:

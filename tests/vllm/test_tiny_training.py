@@ -20,7 +20,7 @@ from lab.measure import by_level, gain, missteps
 from lab.muon import orthogonal
 from lab.precision import fast
 from lab.problems import Problem
-from lab.replay import Samples, auc, best, passed, vote, weighted_vote
+from lab.replay import Samples, auc, best, majority_vote, passed, weighted_vote
 from lab.sampling import draw, mean_logprobs
 from lab.text import END, RIGHT, STEP_TAG, WRONG, decode, encode, prompt
 from lab.training import IGNORED, Shape, fit, next_token, results
@@ -262,7 +262,7 @@ def test_replays_are_what_drawing_again_and_again_gives() -> None:
     )
     rng = random.Random(1)
     for n in (1, 3, 8):
-        assert vote(one, n) == pytest.approx(naive_vote(one, n, [1.0] * 8, rng), abs=0.04)
+        assert majority_vote(one, n) == pytest.approx(naive_vote(one, n, [1.0] * 8, rng), abs=0.04)
         assert weighted_vote(one, n) == pytest.approx(naive_vote(one, n, one.score, rng), abs=0.04)
     assert passed(one, 1) == best(one, 1) == 3 / 8
     assert best(one, 8) == 1.0

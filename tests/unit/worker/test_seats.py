@@ -13,7 +13,9 @@ from worker.seats import Seats
 
 
 @given(st.lists(st.integers(1, 12), max_size=20), st.integers(1, 10), st.integers(0, 2**16))
-async def test_no_more_are_held_than_there_are_and_everybody_gets_a_turn(wanted: list[int], count: int, seed: int) -> None:
+async def test_no_more_are_held_than_there_are_and_everybody_gets_a_turn(
+    wanted: list[int], count: int, seed: int
+) -> None:
     seats, rng = Seats(count), random.Random(seed)
     held, most, begun = 0, 0, []
 
@@ -49,6 +51,7 @@ async def test_who_is_cancelled_leaves_no_seat_taken(moment: int) -> None:
         first.cancel()
     leave.set()
     await asyncio.gather(first, second, third, return_exceptions=True)
-    assert third.done() and not third.cancelled()
+    assert third.done()
+    assert not third.cancelled()
     async with asyncio.timeout(1), seats.taken(2):
         pass
