@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from strategies.registry import STRATEGIES, build
+from strategies.search import merge
 from strategies.task import Candidate, Solution
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
 
@@ -80,6 +81,19 @@ def test_the_answer_is_the_weighted_vote_of_what_ended(name: str, width: int, se
         if node.kept and node.answer is not None:
             sums[node.answer] = sums.get(node.answer, Fraction(0)) + Fraction(node.score or 0.0)
     assert solution.answer in {answer for answer, total in sums.items() if total == max(sums.values())}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_steps_that_say_the_same_are_one_or_count_as_they_come(name: str) -> None:
+    """All siblings are equal. Where they are one, one is scored and one votes."""
+    verifier = SimulatedVerifier()
+    parameters = {"lookahead": 0} if name == "lookahead" else {}
+    solution = solve(name, 4, SimulatedModel(1.0, wordings=1), verifier, **parameters)  # one tree of dvts
+    apart = solution.candidates if name in ("rebase", "particle_filter") else merge(solution.candidates)
+    assert sorted(verifier.scored) == sorted(node.path for node in apart)
+    assert sum(node.kept for node in finished(solution)) == len(
+        [node for node in apart if node.finish_reason == "stop"]
+    )
 
 
 @pytest.mark.parametrize("name", SEARCHES)
