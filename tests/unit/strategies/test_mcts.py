@@ -163,11 +163,20 @@ def test_what_nothing_came_of_is_not_drawn_again(
     assert (solution.answer, solution.stopped) == (None, "unfinished")
 
 
-def test_it_ends_when_nothing_new_is_written() -> None:
+def test_it_ends_when_nothing_new_is_written_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one-step solutions all that can be drawn is drawn at once, whatever the budget."""
+    rounds = []
+    select = Mcts._select
+
+    def counted(self: Mcts, root: Node, count: int) -> list[Node]:
+        rounds.append(count)
+        return select(self, root, count)
+
+    monkeypatch.setattr(Mcts, "_select", counted)
     model = SimulatedModel(length=1)
     solution = asyncio.run(Mcts().solve(searched(64, model)))
     assert (len(model.drawn), solution.stopped) == (4, "complete")
+    assert rounds == [4] * (1 + 3)
 
 
 @pytest.mark.parametrize("seed", range(4))
