@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from strategies.mcts import Mcts, Node, _priors, puct, uct
+from strategies.mcts import Mcts, Node, _most_visited, _priors, puct, uct
 from strategies.protocols import TokenUsage
 from strategies.task import Candidate
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
@@ -163,6 +163,16 @@ def test_what_nothing_came_of_is_not_drawn_again(
     assert (solution.answer, solution.stopped) == (None, "unfinished")
 
 
+def test_a_step_of_which_nothing_came_is_worth_less_than_it_seemed() -> None:
+    """s0 scores .9 and all behind it is cut, which counts as one visit of no value: s1 with .5 is next."""
+    cut = frozenset(f"s0.{i}" for i in range(4))
+    verifier = SimulatedVerifier(given={"s0": 0.9, "s1": 0.5, "s2": 0.1, "s3": 0.1})
+    model = SimulatedModel(1.0, length=2, cut=cut)
+    solution = asyncio.run(Mcts(exploration=0.0, parallel=1).solve(searched(4, model, verifier)))
+    assert (solution.answer, solution.stopped) == ("42", "complete")
+    assert {node.parent.path for node in solution.candidates if node.parent} == {"s0", "s1"}
+
+
 def test_it_ends_when_nothing_new_is_written_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one-step solutions all that can be drawn is drawn at once, whatever the budget."""
     rounds = []
@@ -187,8 +197,19 @@ def test_rollouts_value_a_step_by_where_it_leads(seed: int) -> None:
     assert solution.answer in {node.answer for node in solution.candidates if node.path.endswith(".g.g")}
 
 
+def test_the_most_visited_branch_is_followed_by_visits_alone() -> None:
+    """`ab` is worth more than `aa`, which was visited as often and drawn first."""
+    root, nodes = branching()
+    assert _most_visited(root) is nodes["aa"].candidate
+    nodes["ab"].back_up(1, 0.0)
+    assert _most_visited(root) is nodes["ab"].candidate
+
+
 def test_the_most_visited_branch_answers_where_it_ended() -> None:
     model = SimulatedModel(1.0, length=2, seed=2)
     solution = asyncio.run(Mcts(answer="most_visited", exploration=0.2).solve(searched(12, model)))
     assert solution.chosen is not None
     assert solution.chosen in {node.path for node in solution.candidates if node.finish_reason == "stop"}
+    unfinished = SimulatedModel(1.0, length=9)
+    solution = asyncio.run(Mcts(answer="most_visited", max_steps=2).solve(searched(12, unfinished)))
+    assert (solution.answer, solution.chosen, solution.stopped) == (None, None, "unfinished")
