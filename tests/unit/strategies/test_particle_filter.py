@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from strategies.particle_filter import SUREST, ParticleFilter, odds, resample
+from strategies.protocols import TokenUsage
+from strategies.task import Candidate
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
 
 
@@ -57,6 +59,16 @@ def test_children_follow_the_odds() -> None:
     whole = 9 + 1 + 1 / 9 + 1
     for path, weight in (("s0", 9), ("s1", 1), ("s2", 1 / 9), ("s3", 1)):
         assert found[path] / 400 == pytest.approx(4 * weight / whole, abs=0.12)
+
+
+def test_every_round_and_every_query_draws_a_number_of_its_own() -> None:
+    """Of two equally good particles that share three places one is lucky; were it the same number, always the same."""
+    pair = [Candidate(path, path, "step", TokenUsage(1, 0, 1), score=0.5) for path in ("s0", "s1")]
+    lucky = set()
+    for seed in range(30):
+        task = searched(3, SimulatedModel(seed=seed))
+        lucky.add(tuple(ParticleFilter()._resampled(task, pair, depth)[1].path for depth in (1, 2)))
+    assert lucky == {("s0", "s0"), ("s0", "s1"), ("s1", "s0"), ("s1", "s1")}
 
 
 @pytest.mark.parametrize("seed", range(20))
