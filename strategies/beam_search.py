@@ -29,7 +29,7 @@ class BeamSearch(BaseModel):
             finished += ended
             # Finished beams leave, the equal ones too, and nothing takes their place.
             width -= sum(node.finish_reason == "stop" for node in children)
-            if width <= 0 or not live or depth == self.max_steps:
+            if not live or depth == self.max_steps:
                 break
             kept = live[: math.ceil(width / self.beam_width)]
             children = await search.grow(zip(kept, shares(width, [1.0] * len(kept)), strict=True))

@@ -32,12 +32,18 @@ class Dvts(BaseModel):
         return await search.vote([leaf for tree in grown for leaf in tree.result()])
 
     async def _climb(self, search: Search, firsts: range) -> list[Candidate]:
-        """One tree, rooted in the first steps of these numbers: what ended among its last children."""
+        """One tree, rooted in the first steps of these numbers: what ended among its last children.
+
+        Where all that was drawn last was cut, as it is where the budget ends, the children before are the last.
+        """
+        last: list[Candidate] = []
         children = await search.first(firsts)
         for depth in range(1, self.max_steps + 1):
             judged = await search.score(merge(children))
-            best = next(iter(by_score(judged)), None)
-            if best is None or best.finish_reason == "stop" or depth == self.max_steps:
+            if not judged:
+                break
+            last, best = judged, by_score(judged)[0]
+            if best.finish_reason == "stop" or depth == self.max_steps:
                 break
             children = await search.grow([(best, len(firsts))])
-        return [node for node in judged if node.finish_reason == "stop"]
+        return [node for node in last if node.finish_reason == "stop"]

@@ -36,9 +36,8 @@ class FirstFinish(BaseModel):
             drawn += newest
             ended += [one for one in newest if one.finish_reason == "stop"]
             live = {_next_path(one): one for one in newest if one.finish_reason == "step"}
-        ended.sort(key=_index)
         await classify(ended, task.answers)
-        # Sorting is stable: of equally long ones the lower index is first.
+        # Sorting is stable, and equally long ones ended together: of them the lower index is first.
         voters = sorted(sorted(ended, key=_length)[: self.finishers], key=_index)
         chosen = elect(voters, one_vote)
         keep_lines(drawn, voters)

@@ -19,13 +19,17 @@ IDLE_ROUNDS = 3
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A place in the tree: `visits` and the sum of the values backed up through it; the root has no candidate."""
+    """A place in the tree: `visits` and the sum of the values backed up through it; the root has no candidate.
+
+    What is behind a place is drawn once, even if nothing comes of it: its paths and so its seeds would be the same.
+    """
 
     candidate: Candidate | None = None
     parent: Node | None = None
     prior: float = 1.0
     visits: int = 0
     total: float = 0.0
+    expanded: bool = False
     children: list[Node] = field(default_factory=list)
 
     def back_up(self, visits: int, value: float) -> None:
@@ -79,10 +83,10 @@ class Mcts(BaseModel):
         return search.answer(leaf if leaf in finished else None, finished)
 
     def _can_grow(self, node: Node) -> bool:
+        if node.expanded:
+            return False
         candidate = node.candidate
-        if candidate is None:
-            return not node.children
-        return candidate.finish_reason == "step" and len(candidate.lineage) < self.max_steps
+        return candidate is None or (candidate.finish_reason == "step" and len(candidate.lineage) < self.max_steps)
 
     def _select(self, root: Node, count: int) -> list[Node]:
         """The leaves that as many descents reach, each seeing the ones before it as lost; every leaf once."""
@@ -109,6 +113,7 @@ class Mcts(BaseModel):
         drawn = [child for child in merge([*firsts, *grown]) if is_whole(child)]
         values = await self._values(search, drawn)
         for node in nodes:
+            node.expanded = True
             own = [child for child in drawn if child.parent is node.candidate]
             for child, prior in zip(own, _priors(own), strict=True):
                 node.children.append(Node(child, node, prior))

@@ -28,7 +28,7 @@ class Rebase(BaseModel):
             live = [node for node in judged if node.finish_reason == "step"]
             finished += ended
             left -= len(ended)
-            if left <= 0 or not live or depth == self.max_steps:
+            if not live or depth == self.max_steps:
                 break
             children = await search.grow(zip(live, shares(left, self._weights(live)), strict=True))
         return await search.vote(finished)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
 from strategies.aggregation import aggregate
 from strategies.sampling import gather
@@ -138,10 +139,12 @@ def shares(total: int, weights: Sequence[float]) -> list[int]:
     Raises:
         ValueError: no weight is greater than zero.
     """
-    whole = math.fsum(weights)
-    if not whole > 0.0:
+    # Exact, or what remains of equal quotas would differ by how floats are rounded.
+    exact = list(map(Fraction, weights))
+    whole = sum(exact)
+    if not whole > 0:
         raise ValueError("nothing to divide by: no weight is greater than zero")
-    quotas = [total * weight / whole for weight in weights]
+    quotas = [total * weight / whole for weight in exact]
     found = [math.floor(quota) for quota in quotas]
     left = total - sum(found)
     for index in sorted(range(len(quotas)), key=lambda i: found[i] - quotas[i])[:left]:

@@ -63,7 +63,7 @@ def one_vote(candidate: Candidate) -> float:
 
 def verdict(voters: Sequence[Candidate]) -> Callable[[Candidate], float]:
     """The weight of a candidate in a weighted vote: its score. Scores that are all the same say nothing (if they are
-    all 0.0, not even how many voted for what), so then it is a vote of equals."""
-    if len({candidate.score for candidate in voters}) == 1:
+    all 0.0, not even how many voted for what), so then it is a vote of equals. Who abstains is not asked."""
+    if len({voter.score for voter in voters if voter.answer_class >= 0}) == 1:
         return one_vote
     return lambda candidate: candidate.score or 0.0

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from tests.servers import fresh_database, postgres_server, redis_server
+
+# A machine that is busy with something else makes no property false, and every run starts from nothing.
+settings.register_profile("house", deadline=None, database=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

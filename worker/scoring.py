@@ -38,10 +38,11 @@ class ScoringMeter:
             raise QueryError(f"{self._verifier.name} judges answers, not steps; a search needs another verifier")
         steps = self._steps(candidate)
         costs = self._ledger.costs.verifier
+        # Where scores cost nothing all are given; but of a branch the generator's own are known for its newest step alone.
+        first = len(steps) - 1 if last_only and (costs or candidate.parent) else 0
         if costs is None:
-            first, scores = 0, await self._verifier.score(self._problem, steps)
+            scores = await self._verifier.score(self._problem, steps, first=first)
         else:
-            first = len(steps) - 1 if last_only else 0
             scores = await self._timed(costs, candidate, steps, first)
         if len(scores.steps) != len(steps) - first or not all(0.0 <= score <= 1.0 for score in scores.steps):
             raise ValueError(f"{self._verifier.name} returned {scores.steps} for {len(steps) - first} steps")

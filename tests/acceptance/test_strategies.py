@@ -77,6 +77,23 @@ def test_a_search_leaves_a_tree_whose_steps_are_scored_once(shop: Shop, strategy
     assert scored > 0
 
 
+def test_every_candidate_is_filed_under_the_problem_it_was_written_for(shop: Shop) -> None:
+    """The model begins with an operation of its problem; many problems are in flight in one batch, whose completions
+    are of different lengths."""
+    (shop.directory / "many.jsonl").write_text("\n".join(PROBLEMS.read_text().splitlines()[::100]) + "\n")
+    shop.tts("run", "many.jsonl", "-g", "tiny", "-s", "majority_vote", "-b", "2", "--name", "filed", timeout=300)
+    found = shop.query(
+        "SELECT problem.prompt, candidate.text FROM candidate JOIN query ON query.id = query_id JOIN problem "
+        "ON problem.id = problem_id JOIN job ON job.id = query.job_id WHERE job.name = 'filed' ORDER BY candidate.id"
+    )
+    prompts = [prompt for prompt, _ in found]
+    begun = [text.partition("=")[0] for _, text in found]
+    assert len(set(prompts)) == 20
+    assert sum(first in prompt for prompt, first in zip(prompts, begun, strict=True)) > 0.9 * len(found)
+    shifted = prompts[2:] + prompts[:2]
+    assert sum(first in prompt for prompt, first in zip(shifted, begun, strict=True)) < 0.2 * len(found)
+
+
 def test_a_tree_is_drawn_and_exported(shop: Shop) -> None:
     solve(shop, "beam_search", "--name", "beam_search")
     key = shop.scalar("SELECT key FROM problem ORDER BY id LIMIT 1")

@@ -124,6 +124,19 @@ class AnyGenerator:
         assert [len(completions) for completions in drawn] == [2] * 16
         assert all(completion.usage.generated_tokens >= 1 for pair in drawn for completion in pair)
 
+    async def test_each_prompt_gets_its_own_reply(self, generator: Generator) -> None:
+        """Prompts of different lengths and completions of different lengths at once: replies arrive in any order."""
+        prefixes = [await generator.encode([Message("user", "word " * count)]) for count in range(1, 13)]
+        drawn = await asyncio.gather(
+            *(
+                generator.generate(prefix, n=1, stop=[], max_tokens=1 + 7 * place % 5, sampling=PLAIN, seeds=[place])
+                for place, prefix in enumerate(prefixes)
+            )
+        )
+        counted = [completion.usage.prompt_tokens for (completion,) in drawn]
+        assert counted == [prefix.token_count for prefix in prefixes]
+        assert len(set(counted)) == len(prefixes)
+
 
 class LanguageModel:
     """Promises of a generator behind which there is a language model with a template and a tokenizer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, select, text
 
 from models.database import Database
 from models.transitions import CANDIDATE, JOB, QUERY, Outcome
@@ -33,6 +34,7 @@ from tests.builders import (
     usage_row,
 )
 from worker import writer as writer_module
+from worker.work import PROBLEM
 from worker.writer import Writer
 
 
@@ -114,6 +116,31 @@ def test_what_waits_together_is_written_together(database: Database, writer: Wri
         futures += [writer.commit(Outcome(got, "done")) for got in claims[1:]]
     assert results(futures) == [True] * 50
     assert len(commits) == 2
+
+
+def test_each_result_is_stored_under_its_own_problem(database: Database, writer: Writer) -> None:
+    """Claimed in one group and committed in another order: what was drawn for a prompt is found with that prompt."""
+    shelf = add_job(database, 20)
+    ring(database, shelf)
+    shuffled = random.Random(7).sample(shelf.queries, 20)
+    with held_up(database):
+        claims = [writer.claim((query_id, 0, False)) for query_id in shuffled]
+    works = results(claims)
+    assert [work.claim.query_id for work in works] == shuffled
+    with held_up(database):
+        commits = [
+            writer.commit(Outcome(work.claim, "done", answer=work.answer, candidates=[candidate_row(text=work.prompt)]))
+            for work in sorted(works, key=lambda work: work.key)
+        ]
+    assert results(commits) == [True] * 20
+    with database.reading() as connection:
+        stored = connection.execute(
+            select(PROBLEM.c.prompt, CANDIDATE.c.text, PROBLEM.c.answer, QUERY.c.answer)
+            .join(QUERY, QUERY.c.problem_id == PROBLEM.c.id)
+            .join(CANDIDATE, CANDIDATE.c.query_id == QUERY.c.id)
+        ).all()
+    assert len(stored) == 20
+    assert all((prompt, right) == (text, answer) for prompt, text, right, answer in stored)
 
 
 def test_of_a_group_only_the_lost_attempt_is_refused(database: Database, writer: Writer) -> None:

@@ -1,11 +1,9 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.budgets import Unit, format_budget, parse_budget
 from models.errors import UserError
-
-UNHURRIED = settings(deadline=None, database=None)
 
 UNITS: list[Unit] = ["samples", "tokens", "flops", "usd"]
 
@@ -75,13 +73,11 @@ def test_budgets_are_shown_as_they_are_written(amount: float, unit: Unit, text: 
     assert format_budget(amount, unit) == text
 
 
-@UNHURRIED
 @given(st.integers(1, 2**53), st.sampled_from(UNITS))
 def test_whole_budgets_round_trip(amount: int, unit: Unit) -> None:
     assert parse_budget(format_budget(amount, unit), "--budget") == (amount, unit)
 
 
-@UNHURRIED
 @given(st.floats(min_value=1e-300, max_value=1e300), st.sampled_from(UNITS[2:]))
 def test_fractional_budgets_round_trip(amount: float, unit: Unit) -> None:
     assert parse_budget(format_budget(amount, unit), "--budget") == (amount, unit)

@@ -1,11 +1,9 @@
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from models.architecture import Architecture
 from models.flops import actual_flops, decode_flops, flops_2nd, forward_flops, prefill_flops, scoring_flops
-
-UNHURRIED = settings(deadline=None, database=None)
 
 SMOLLM2 = Architecture(
     family="llama",
@@ -87,27 +85,23 @@ def one_by_one(arch: Architecture, new_tokens: int, context_before: int, logit_p
     return total
 
 
-@UNHURRIED
 @given(architectures(), counts, counts, counts)
 def test_the_closed_form_is_the_sum_over_tokens(arch: Architecture, new: int, before: int, positions: int) -> None:
     assert forward_flops(arch, new, before, positions) == one_by_one(arch, new, before, positions)
 
 
-@UNHURRIED
 @given(architectures(), counts, counts, counts)
 def test_a_pass_may_be_cut_anywhere(arch: Architecture, first: int, second: int, before: int) -> None:
     parts = forward_flops(arch, first, before, 1) + forward_flops(arch, second, before + first, 2)
     assert forward_flops(arch, first + second, before, 3) == parts
 
 
-@UNHURRIED
 @given(architectures(), counts, counts)
 def test_canonical_pieces_are_a_request_run_alone(arch: Architecture, prompt: int, generated: int) -> None:
     alone = prefill_flops(arch, prompt) + decode_flops(arch, prompt, generated)
     assert alone == actual_flops(arch, prompt, 0, generated)
 
 
-@UNHURRIED
 @given(architectures(), counts, counts, counts)
 def test_a_cache_saves_exactly_the_cached_tokens(arch: Architecture, prompt: int, cached: int, generated: int) -> None:
     assume(cached <= prompt)

@@ -3,12 +3,10 @@ import random
 from itertools import combinations, product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.statistics import best_of_k, mcnemar, paired_bootstrap, pass_at_k, wilson
-
-UNHURRIED = settings(deadline=None, database=None)
 
 
 def test_wilson_by_hand() -> None:
@@ -26,7 +24,6 @@ def test_wilson_at_the_ends() -> None:
     assert wilson(10, 10)[1] == 1.0
 
 
-@UNHURRIED
 @given(st.integers(1, 500), st.data())
 def test_wilson_holds_the_rate_and_mirrors(n: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, n))
@@ -48,7 +45,6 @@ def test_pass_at_k_keeps_its_digits() -> None:
     assert pass_at_k(5000, 0, 2500) == 0.0
 
 
-@UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=7))
 def test_best_of_k_is_the_mean_over_all_subsets(candidates: list[tuple[int, bool]]) -> None:
     scores = [score for score, _ in candidates]
@@ -101,7 +97,6 @@ def test_paired_bootstrap_enumerated() -> None:
     assert paired_bootstrap([1.0, 1.0], [1.0, 1.0], seed=0) == (0.0, 0.0, 0.0)
 
 
-@UNHURRIED
 @given(st.integers(0, 7), st.integers(0, 7))
 def test_mcnemar_is_the_share_of_outcomes_as_extreme(b: int, c: int) -> None:
     n = b + c

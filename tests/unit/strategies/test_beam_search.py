@@ -40,6 +40,16 @@ def test_shares_are_exact_and_proportional(total: int, weights: list[float]) -> 
         assert abs(share - total * weight / math.fsum(weights)) < 1 + 1e-9
 
 
+@given(some.integers(0, 60), some.lists(some.integers(0, 6), min_size=1, max_size=12).filter(any))
+def test_shares_are_those_of_hamilton_ties_included(total: int, weights: list[int]) -> None:
+    """With whole numbers the remainders are exact, and many of them are equal."""
+    whole = sum(weights)
+    parts = [divmod(total * weight, whole) for weight in weights]
+    left = total - sum(part for part, _ in parts)
+    lucky = sorted(range(len(weights)), key=lambda i: (-parts[i][1], i))[:left]
+    assert shares(total, weights) == [part + (i in lucky) for i, (part, _) in enumerate(parts)]
+
+
 def test_ties_of_remainders_go_to_the_first() -> None:
     assert shares(5, [1, 1, 1]) == [2, 2, 1]
     assert shares(1, [0.2, 0.4, 0.4]) == [0, 1, 0]
@@ -47,15 +57,17 @@ def test_ties_of_remainders_go_to_the_first() -> None:
         shares(3, [0.0, 0.0])
 
 
-@given(some.integers(1, 20), some.integers(1, 6), some.integers(0, 1000))
-def test_the_best_branches_are_kept_and_share_the_width(width: int, beam_width: int, seed: int) -> None:
-    model = SimulatedModel(0.7, {f"s{i}": 2 + i % 4 for i in range(width)}, seed=seed)
+@given(some.integers(1, 20), some.integers(1, 6), some.integers(0, 1000), some.sampled_from([1, 2, 10**6]))
+def test_the_best_branches_are_kept_and_share_the_width(width: int, beam_width: int, seed: int, wordings: int) -> None:
+    """Where there are few wordings many siblings are equal: they are one branch, and no other is drawn for them."""
+    model = SimulatedModel(0.7, {f"s{i}": 2 + i % 4 for i in range(width)}, wordings=wordings, seed=seed)
     solution = solve("beam_search", width, model, SimulatedVerifier(0.4), beam_width=beam_width)
     left, counts = width, children_of(solution)
     assert len(generations(solution)[0]) == width
     for nodes in generations(solution):
         left -= sum(node.finish_reason == "stop" for node in nodes)
-        live = by_score(node for node in nodes if node.finish_reason == "step")
+        live = by_score(node for node in merge(nodes) if node.finish_reason == "step")
+        assert not any(counts[node.path] for node in nodes if node not in live)
         kept = math.ceil(left / beam_width)
         assert all(counts[node.path] for node in live[:kept])
         assert not any(counts[node.path] for node in live[kept:])
@@ -64,18 +76,9 @@ def test_the_best_branches_are_kept_and_share_the_width(width: int, beam_width: 
             given_out = [counts[node.path] for node in live[:kept]]
             assert given_out == sorted(given_out, reverse=True)
             assert max(given_out) - min(given_out) <= 1
+    kept_ends = [node for node in solution.candidates if node.kept and node.finish_reason == "stop"]
+    assert kept_ends == [node for node in merge(solution.candidates) if node.finish_reason == "stop"]
     assert solution.stopped == "complete"
-
-
-def test_pruning_is_not_switched_off_where_fewer_branches_live_than_m() -> None:
-    solution = solve("beam_search", 3, SimulatedModel(length=2), beam_width=4)
-    assert len(children_of(solution)) == 1
-
-
-def test_the_best_are_kept_and_not_the_first() -> None:
-    scores = {"s0": 0.1, "s1": 0.2, "s2": 0.9, "s3": 0.3}
-    solution = solve("beam_search", 4, SimulatedModel(length=2), SimulatedVerifier(given=scores), beam_width=4)
-    assert set(children_of(solution)) == {"s2"}
 
 
 def test_ended_beams_leave_and_only_they_vote() -> None:
@@ -108,6 +111,17 @@ def test_lookahead_of_none_is_beam_search(seed: int) -> None:
         for name, parameters in (("lookahead", {"lookahead": 0}), ("beam_search", {}))
     ]
     assert found[0] == found[1]
+
+
+@given(some.integers(1, 24), some.integers(0, 5))
+def test_lookaheads_rollouts_are_part_of_the_width(width: int, steps: int) -> None:
+    """At budget B there are B / (k + 1) branches; each rolls out greedily, and nothing else is greedy."""
+    model = SimulatedModel(length=4)
+    solution = solve("lookahead", width, model, lookahead=steps)
+    assert len(generations(solution)[0]) == max(1, width // (steps + 1))
+    rollouts = {path for path in model.drawn if path.endswith(".g")}
+    assert model.greedy == rollouts
+    assert max((path.count(".g") for path in rollouts), default=0) == min(steps, 3)
 
 
 def test_lookahead_scores_where_a_step_leads_and_charges_the_way_there() -> None:
@@ -154,6 +168,17 @@ def test_a_trees_finals_are_among_its_last_children() -> None:
     ended = {node.path for node in solution.candidates if node.finish_reason == "stop"}
     assert ended == {"s0", "s1.0.0", "s1.0.1"} or ended == {"s0", "s1.1.0", "s1.1.1"}
     assert not next(node for node in solution.candidates if node.path == "s0").kept
+
+
+def test_a_tree_whose_last_children_are_cut_has_ended_before() -> None:
+    """One child ended, the best went on, and the budget cut what was to come of it: the one that ended answers."""
+    verifier = SimulatedVerifier(given={"s0": 0.1, "s1": 0.9})
+    for model in (
+        SimulatedModel(1.0, {"s0": 1}, cut=frozenset({"s1.0", "s1.1"})),
+        SimulatedModel(1.0, {"s0": 1}, most=2),
+    ):
+        solution = solve("dvts", 2, model, verifier, beam_width=2)
+        assert (solution.answer, solution.chosen) == ("42", "s0")
 
 
 def test_separate_trees_find_more_answers_than_beams() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import given
 from hypothesis import strategies as some
@@ -96,6 +96,20 @@ def written(solution: Solution) -> dict[int, int]:
 LENGTHS = some.lists(some.integers(1, 60), min_size=1, max_size=12)
 
 
+@given(LENGTHS, some.integers(10, 60), some.integers(1, 14), some.integers(1, 25))
+def test_those_that_were_cut_are_not_among_the_finished(
+    lengths: list[int], longest: int, finishers: int, segment: int
+) -> None:
+    """The k-th shortest *finished* length ends it; where fewer finish, everything is written to its end."""
+    solution = finish(Writer(lengths, longest=longest), finishers=finishers, segment=segment)
+    finished = sorted(length for length in lengths if length <= longest)
+    last = finished[finishers - 1] if len(finished) >= finishers else longest
+    for index, length in enumerate(lengths):
+        whole = min(length, longest)
+        assert min(whole, last) <= written(solution)[index] <= min(whole, last + segment - 1)
+    assert solution.stopped == ("complete" if finished else "unfinished")
+
+
 @given(LENGTHS, some.integers(1, 14), some.integers(1, 25), some.integers(0, 99))
 def test_a_sample_costs_its_tokens_up_to_the_last_finisher_and_less_than_a_segment_more(
     lengths: list[int], finishers: int, segment: int, seed: int
@@ -165,6 +179,18 @@ def test_where_the_budget_ends_it_those_that_ended_vote(
     ended = [one for one in solution.candidates if one.finish_reason == "stop"]
     assert solution.stopped == ("complete" if most >= needed or len(ended) >= finishers else "budget")
     assert solution.answer == ("7" if ended else None)
+
+
+def test_a_sample_that_the_budget_cut_early_is_told_though_others_end() -> None:
+    class Clipping(Writer):
+        async def segment(
+            self, path: str, parent: Candidate | None, tokens: int, *, temperature: float | None = None
+        ) -> Candidate:
+            made = await super().segment(path, parent, tokens)
+            return replace(made, finish_reason="clipped") if path == "f1" else made
+
+    solution = finish(Clipping([30, 30]), finishers=2, segment=10)
+    assert (solution.answer, solution.chosen, solution.stopped) == ("7", "f0.2", "budget")
 
 
 def test_it_goes_on_from_segments_made_before() -> None:

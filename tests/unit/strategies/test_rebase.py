@@ -14,10 +14,11 @@ from strategies.search import shares
 from tests.unit.strategies.simulated import SimulatedModel, SimulatedVerifier, searched
 
 
-@given(some.integers(1, 24), some.integers(0, 1000), some.floats(0.05, 2))
-def test_what_is_left_of_the_width_is_divided_by_softmax(width: int, seed: int, balance: float) -> None:
+@given(some.integers(1, 24), some.integers(0, 1000), some.floats(0.05, 2), some.sampled_from([0.0, 0.4]))
+def test_what_is_left_of_the_width_is_divided_by_softmax(width: int, seed: int, balance: float, noise: float) -> None:
+    """`noise` 0 makes many scores equal."""
     model = SimulatedModel(0.7, {f"s{i}": 1 + i % 4 for i in range(width)}, seed=seed)
-    solution = asyncio.run(Rebase(balance=balance).solve(searched(width, model, SimulatedVerifier(0.4))))
+    solution = asyncio.run(Rebase(balance=balance).solve(searched(width, model, SimulatedVerifier(noise))))
     counts = Counter(node.parent.path for node in solution.candidates if node.parent)
     left, depth = width, 1
     while nodes := [node for node in solution.candidates if len(node.lineage) == depth]:

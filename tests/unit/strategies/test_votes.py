@@ -4,11 +4,12 @@ import random
 from collections import Counter
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from strategies.task import Candidate
-from strategies.votes import classify, elect, leaders
+from strategies.votes import classify, elect, leaders, verdict
 from tests.unit.strategies.scripted import Fractions, Line, candidate
 
 
@@ -65,6 +66,14 @@ async def test_a_tie_in_both_goes_to_the_lower_index() -> None:
 async def test_nobody_is_elected_when_all_abstain() -> None:
     assert elect(await classified(None, None), one) is None
     assert elect([], one) is None
+
+
+@pytest.mark.parametrize("score", [0.0, 0.5])
+@pytest.mark.parametrize("abstainer", [None, 0.7])
+async def test_what_an_abstainer_scores_makes_equal_scores_no_verdict(score: float, abstainer: float | None) -> None:
+    """One is cut or cannot be read: among the others all are worth the same, if it be nothing, so most votes win."""
+    voters = await classified("1", "2", "2", None, scores=(score, score, score, abstainer))  # type: ignore[arg-type]
+    assert elect(voters, verdict(voters)) is voters[1]
 
 
 SCORES = some.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])

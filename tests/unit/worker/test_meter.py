@@ -44,7 +44,7 @@ REPLIES = some.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     replies=REPLIES,
     unit=UNITS,
@@ -103,7 +103,7 @@ def engine_is_busy(meter: Meter) -> bool:
     return bool(clock._weights) or meter.in_flight()[0] > 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some.lists(some.integers(1, 30), min_size=1, max_size=12), some.integers(1, 400), UNITS)
 async def test_a_vote_under_a_budget_ends_with_the_best_so_far(lengths: list[int], tokens: int, unit: Any) -> None:
     engine = ScriptedEngine(lambda call: (lengths[call % len(lengths)], 1, "= 4"))

@@ -176,7 +176,7 @@ def test_a_verifier_reads_the_problem_and_the_revision_alone() -> None:
     assert held[1] - held[0] == held[0] - 8 + 22
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lengths=some.lists(some.integers(1, 25), min_size=1, max_size=16),
     unit=some.sampled_from(["tokens", "flops", "usd"]),

@@ -6,12 +6,15 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from models.settings import ModelEntry
-from strategies.protocols import TokenUsage, TransientError
+from scheduler.submission import DEFAULT_VERIFIER
+from strategies.protocols import Completion, Prefix, TokenUsage, TransientError
+from strategies.registry import STRATEGIES
 from strategies.task import Candidate
 from tests.unit.worker.attempts import agrees, boxed, made, run, spent, work
 from tests.unit.worker.scripted import COSTS, Reply, ScriptedEngine
@@ -90,6 +93,22 @@ async def test_confidence_chooses_by_the_engines_own_log_probabilities(pool: Gra
     best = max(outcome.candidates, key=lambda row: row["score"])
     assert (outcome.answer, outcome.correct) == (best["answer"], best["answer"] == "0")
     assert len({row["score"] for row in outcome.candidates}) > 1
+
+
+class TwoSteps(Writer):
+    """Writes one step, and behind it the answer."""
+
+    async def generate(self, prefix: Prefix, **options: Any) -> list[Completion]:
+        self.texts.append("2+2\n\n" if prefix.token_count == 3 else r"\boxed{4}")
+        return await super().generate(prefix, **options)
+
+
+@pytest.mark.parametrize("strategy", [name for name, entry in STRATEGIES.items() if entry.searches])
+async def test_every_search_works_with_the_verifier_it_gets_by_default(strategy: str, pool: GradingPool) -> None:
+    job = work(strategy, verifier=DEFAULT_VERIFIER)
+    outcome = await Attempt(job, SharedEngine.around(TwoSteps()), COSTS, pool, Verifiers()).run(5)
+    assert (outcome.state, outcome.reason, outcome.answer, outcome.stopped) == ("done", None, "4", "complete")
+    assert {row["path"].count(".") for row in outcome.candidates if row["score"] is not None} == {0, 1}
 
 
 async def test_a_budget_in_tokens_ends_with_the_best_so_far(pool: GradingPool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -29,6 +30,7 @@ from tests.unit.worker.scripted import COSTS, ScriptedEngine, make_meter
 from worker.busy import BusyClock
 from worker.ledger import Ledger
 from worker.scoring import ScoringMeter
+from worker.verifiers.mean_logprob import MeanLogprob
 
 LINES = load_template("tiny")
 HEADED = replace(LINES, step_separator="## Step")
@@ -206,7 +208,7 @@ class Listener:
 
     async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
         self.read.append(tuple(steps))
-        return Scores((0.25,) * len(steps))
+        return Scores((0.25,) * len(steps[first:]))
 
 
 def listening(template: Template) -> tuple[ScoringMeter, Listener]:
@@ -224,6 +226,21 @@ async def test_a_verifier_reads_a_solution_from_its_first_step_on() -> None:
     meter, listener = listening(LINES)
     await meter.score(node("12+1=13\n", node("3*4=12\n")))
     assert listener.read == [(Step("3*4=12\n", None), Step("12+1=13\n", -0.5))]
+
+
+async def test_the_generators_own_confidence_scores_the_newest_step_of_a_branch() -> None:
+    """Of the steps before it the log-probabilities are not at hand, which is no reason to score none."""
+    meter = ScoringMeter(MeanLogprob(), Ledger(COSTS), ProblemView("p", "?"), LINES, BusyClock())
+    leaf = node("12+1=13\n", node("3*4=12\n"))
+    assert await meter.score(leaf, last_only=True) == pytest.approx((math.exp(-0.5),))
+    assert leaf.step_scores == (None, pytest.approx(math.exp(-0.5)))
+
+
+async def test_what_costs_nothing_is_asked_of_every_step_of_a_whole_solution() -> None:
+    meter, listener = listening(LINES)
+    assert await meter.score(node("3*4=12\n12+1=13", finish="stop"), last_only=True) == (0.25, 0.25)
+    assert await meter.score(node("12+1=13", node("3*4=12\n"), "stop"), last_only=True) == (0.25,)
+    assert [len(read) for read in listener.read] == [2, 2]
 
 
 async def test_a_header_that_ends_a_step_is_the_next_ones() -> None:
