@@ -15,6 +15,10 @@ KeepTree = Literal["full", "winners", "none"]
 """What a query leaves behind in the database: every candidate, those that led to an end, or the answer's own steps."""
 
 
+READING = ("answer", "tolerance", "last_number_fallback")
+"""The fields of a template that say how an answer is read and compared, and not what is asked."""
+
+
 class JobSpecification(BaseModel):
     """One job's specification, stored as JSON beside it.
 
@@ -47,11 +51,14 @@ class JobSpecification(BaseModel):
 
     @property
     def sampling_key(self) -> str:
-        """Names what makes candidates interchangeable between jobs: model, template, sampling, seed."""
+        """Names what makes candidates interchangeable between jobs: model, template, sampling, seed.
+
+        How an answer is read and compared changes no candidate, so that grading anew draws nothing.
+        """
         return _digest(
             {
                 "generator": self.generator_identity,
-                "template": self.template,
+                "template": {name: value for name, value in self.template.items() if name not in READING},
                 "sampling": self.sampling,
                 "seed": self.seed,
             }

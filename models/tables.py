@@ -122,7 +122,7 @@ class Job(SQLModel, table=True):
 
     `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of
     the worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable:
-    model, template, sampling and seed. `lane` names the generator and its identity: whoever serves other weights under
+    model, what its template asks, sampling and seed. `lane` names the generator and its identity: whoever serves other weights under
     the same name is not rung.
     """
 

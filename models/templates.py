@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import jinja2
 import jinja2.meta
@@ -20,6 +20,8 @@ from models.errors import UserError
 
 AnswerKind = Literal["math", "number", "choice", "text"]
 """`math`: any mathematical object; `number`: one number; `choice`: a letter A to J; `text`: the words themselves."""
+
+ANSWER_KINDS: tuple[str, ...] = get_args(AnswerKind)
 
 Role = Literal["system", "user", "assistant"]
 
@@ -50,7 +52,8 @@ class Template:
     before it. `step_separator` is a literal string: one of white space ends the step before it, any other begins
     the step after it where it stands at the start of a line. `stop` strings end a completion. With
     `last_number_fallback` an answer that is announced nowhere is the last number of the text (`math`: the last formula,
-    if it ends later). `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is the
+    if it ends later). `answer` is an `AnswerKind` or the name of a package's grader; `tolerance` the relative difference up to
+    which two numbers are equal. `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is the
     user turn that asks for another attempt behind an earlier one; it is empty where the model's own chat template asks.
     """
 
@@ -61,7 +64,8 @@ class Template:
     examples: tuple[tuple[Role, str], ...] = ()
     step_separator: str = "\n\n"
     stop: tuple[str, ...] = ()
-    answer: AnswerKind = "math"
+    answer: str = "math"
+    tolerance: float = 0.0
     last_number_fallback: bool = False
     max_tokens: int = 1024
     temperature: float | None = None

@@ -16,7 +16,7 @@ from models.database import Database
 from models.errors import UserError
 from models.heartbeats import product_version
 from models.specification import JobSpecification, KeepTree, template_to_dict
-from models.templates import load_template
+from models.templates import ANSWER_KINDS, Template, load_template
 from models.transitions import JOB, open_job
 from models.wire import lane_of
 from scheduler.intake import Progress, load_dataset, load_queries
@@ -27,13 +27,15 @@ from strategies.seeds import seed_for
 
 DEFAULT_TEMPLATE = "math-boxed"
 DEFAULT_VERIFIER = "mean_logprob"
+TEMPLATE_OF_ANSWER = {"choice": "choice"}
+"""Where neither the request nor the generator names a template, the one that asks for this kind of answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A job as the command line asks for it; `sampling` holds the fields that differ from the defaults.
 
-    Without a `template` the generator's own is taken, where it has one.
+    Without a `template` the generator's own is taken, where it has one; without an `answer` kind the template's.
     """
 
     generator: str
@@ -42,6 +44,8 @@ class Request:
     budget: tuple[float, str]
     verifier: str | None = None
     template: str | None = None
+    answer: str | None = None
+    tolerance: float | None = None
     sampling: Mapping[str, Any] | None = None
     seed: int = 0
     keep_tree: KeepTree = "full"
@@ -96,7 +100,7 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
     model = find_generator(request.generator)
-    template = load_template(request.template or model.entry.template or DEFAULT_TEMPLATE)
+    template = _template(request, model)
     if entry.gives_feedback(parameters) and not template.revise:
         raise UserError(
             f"--param feedback: the template {template.name} says nothing behind an attempt; leave it out or choose another"
@@ -124,6 +128,21 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         # Computable at all for this model? A wrong unit must be a sentence now, not a failed query later.
         models.costs.amount(budget[1], 1, 1, first=True)
     return specification, models
+
+
+def _template(request: Request, model: Model) -> Template:
+    """The template with the answer kind and tolerance that were asked for."""
+    name = request.template or model.entry.template or TEMPLATE_OF_ANSWER.get(request.answer or "", DEFAULT_TEMPLATE)
+    template = load_template(name)
+    if request.answer is not None:
+        if request.answer not in ANSWER_KINDS:
+            raise UserError(f"--answer: unknown kind {request.answer!r}; choose one of {', '.join(ANSWER_KINDS)}")
+        template = replace(template, answer=request.answer)
+    if request.tolerance is not None:
+        if template.answer != "number":
+            raise UserError(f"--tolerance: the answers are {template.answer}; give --answer number as well")
+        template = replace(template, tolerance=request.tolerance)
+    return template
 
 
 def submit(

@@ -43,7 +43,7 @@ class Attempt:
         self.ledger = Ledger(costs, prompt_charged=bool(work.own))
         self._engine = engine
         self._verifiers = verifiers
-        self._grader = Grader(work.context.template, pool)
+        self._grader = Grader(work.context.template, pool, work.prompt)
         self._meter: Meter | None = None
         self._taken: list[Candidate] = []
 
@@ -135,12 +135,14 @@ class Attempt:
         outcome = self._ended("done", [replace(candidate, tokens=None) for candidate in solution.candidates])
         outcome.answer, outcome.stopped = solution.answer, solution.stopped
         if reference is not None:
-            verdicts = {-1: False}
+            # Each answer by itself: with a tolerance, one of a class can be right and another not.
+            verdicts: dict[str | None, bool] = {None: False}
+            for answer in (solution.answer, *(candidate.answer for candidate in solution.candidates)):
+                if answer not in verdicts and answer is not None:
+                    verdicts[answer] = await self._grader.equivalent(answer, reference)
             for candidate, row in zip(solution.candidates, outcome.candidates, strict=True):
-                if candidate.answer_class not in verdicts and candidate.answer is not None:
-                    verdicts[candidate.answer_class] = await self._grader.equivalent(candidate.answer, reference)
-                row["correct"] = None if candidate.finish_reason == "step" else verdicts[candidate.answer_class]
-            outcome.correct = solution.answer is not None and await self._grader.equivalent(solution.answer, reference)
+                row["correct"] = None if candidate.finish_reason == "step" else verdicts[candidate.answer]
+            outcome.correct = verdicts[solution.answer]
         left = left_behind(solution, self.work.context.specification.keep_tree)
         outcome.candidates = [row for row in outcome.candidates if row["path"] in left]
         return outcome

@@ -46,6 +46,15 @@ async def test_a_vote_is_graded_candidate_by_candidate(pool: GradingPool) -> Non
     assert engine.most_running == 4
 
 
+async def test_one_of_a_class_can_be_right_and_another_not(pool: GradingPool) -> None:
+    given = work(budget=(3, "samples"), answer="102")
+    near = replace(given.context, template=replace(given.context.template, answer="number", tolerance=0.01))
+    outcome, _, _ = await run(replace(given, context=near), boxed("100", "101", "7"), pool)
+    assert [row["answer_class"] for row in outcome.candidates] == [0, 0, 1]
+    assert [row["correct"] for row in outcome.candidates] == [False, True, False]
+    assert (outcome.answer, outcome.correct) == ("100", False)
+
+
 async def test_unparsed_and_cut_candidates_are_wrong_and_paid(pool: GradingPool) -> None:
     replies: list[Reply] = [(5, 1, "no idea"), (25, 1, r"\boxed{4}"), (5, 1, r"\boxed{5}")]
     outcome, _, _ = await run(work(budget=(3, "samples")), lambda call: replies[call], pool)
