@@ -28,7 +28,7 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
     click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), tiny-prm (for tiny models) or exact (an oracle)."),
     click.option("--template", "-t", help="Prompt template, or a Jinja file; the model's own, or math-boxed."),
-    click.option("--answer", metavar="KIND", help="What an answer is: math, number, choice or text (docs/grading.md); the template's own by default."),
+    click.option("--answer", metavar="KIND", help="What an answer is: math, number, choice, text or a package's grader (docs/grading.md); the template's own by default."),
     click.option("--tolerance", type=click.FloatRange(0, 1, max_open=True), help="With numbers: equal up to this relative difference, such as 0.01."),
     click.option("--temperature", type=click.FloatRange(0, 5), help="Sampling temperature."),
     click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="Nucleus sampling; 1 switches it off."),

@@ -160,6 +160,8 @@ class Query(SQLModel, table=True):
     """One problem inside one job. `attempt` fences commits; `suspect` counts the worker deaths it was present at.
 
     `sequences` is how many sequences its plan runs at once; `sequential_tokens` the longest chain it waited for.
+    `voters` are its solutions with a readable answer, `votes` those of them that give the chosen one, `score` what the
+    verifier thinks of the chosen solution.
     """
 
     __table_args__ = (
@@ -191,6 +193,9 @@ class Query(SQLModel, table=True):
     not_before: datetime | None = _time(default=None)
     answer: str | None = Field(default=None, sa_type=AnyText)
     correct: bool | None = None
+    votes: int | None = None
+    voters: int | None = None
+    score: float | None = None
     stopped: str | None = None
     error: str | None = Field(default=None, sa_type=AnyText)
     sequential_tokens: int = 0

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jinja2
 import jinja2.meta
@@ -20,6 +20,10 @@ from models.errors import UserError
 
 AnswerKind = Literal["math", "number", "choice", "text"]
 """`math`: any mathematical object; `number`: one number; `choice`: a letter A to J; `text`: the words themselves."""
+
+DEFAULT_TEMPLATE = "math-boxed"
+TEMPLATE_OF_ANSWER = {"choice": "choice"}
+"""Where nobody names a template, the one that asks for this kind of answer; else the default."""
 
 ANSWER_KINDS: tuple[str, ...] = get_args(AnswerKind)
 
@@ -81,6 +85,11 @@ class Template:
     def step_stop(self) -> str:
         """The string at which a step being written ends."""
         return self.step_separator if self.step_separator.isspace() else f"\n{self.step_separator}"
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The fields of a job's sampling that it sets."""
+        return {"max_tokens": self.max_tokens} | ({} if self.temperature is None else {"temperature": self.temperature})
 
     def messages(
         self, problem: str, subject: str | None = None, level: str | int | None = None

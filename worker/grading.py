@@ -6,15 +6,16 @@ import asyncio
 import multiprocessing
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
 from typing import Any
 
-from models.templates import Template
-from strategies.protocols import TransientError
+from models.templates import ANSWER_KINDS, Template
+from strategies.protocols import Answers, QueryError, TransientError
 from worker.choices import letter_of, options_in
 from worker.equivalence import decide, normalise, same_text
+from worker.extensions import load_extension
 from worker.extraction import extract_answer
 from worker.math_process import prepare, same_mathematics
 
@@ -164,3 +165,27 @@ class Grader:
         if len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return same
+
+
+def answers_of(template: Template, pool: GradingPool, prompt: str) -> Answers:
+    """What reads and compares the answers of one problem: ours, or the grader of a package that the template names.
+
+    Raises:
+        QueryError: the package is not here, or cannot be loaded.
+    """
+    if template.answer in ANSWER_KINDS:
+        return Grader(template, pool, prompt)
+    added: Answers | None = load_extension("graders", template.answer)
+    if added is None:
+        raise QueryError(f"{template.answer}: no installed package provides this grader; install the one that does")
+    return added
+
+
+def grade_by(answers: Answers) -> Callable[[str, str], Awaitable[bool]]:
+    """grade(text, reference): whether a whole solution comes to the reference answer."""
+
+    async def grade(text: str, reference: str) -> bool:
+        answer = await answers.extract(text)
+        return answer is not None and await answers.equivalent(answer, reference)
+
+    return grade

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.costs import CostModel
+from models.settings import Price
 from models.templates import Template
 from strategies.protocols import ProblemView, QueryError, Scores, Step, Verifier
 from strategies.task import Candidate
@@ -40,6 +41,9 @@ class ScoringMeter:
         costs = self._ledger.costs.verifier
         if costs is None:
             first, scores = 0, await self._verifier.score(self._problem, steps)
+            if scores.passes:
+                # Of a package's verifier, of which nothing is known but the tokens that it says it read.
+                self._ledger.scoring(candidate, scores.passes, 0.0, CostModel(self._verifier.name, None, Price()))
         else:
             first = len(steps) - 1 if last_only else 0
             scores = await self._timed(costs, candidate, steps, first)

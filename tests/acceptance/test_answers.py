@@ -6,7 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from scheduler.tiny import PROBLEMS
+from strategies.registry import STRATEGIES
 from tests.commands import Shop
 
 SAYS = """
@@ -28,10 +31,9 @@ def rows_of(shop: Shop, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def run(shop: Shop, *options: str) -> dict[str, Any]:
-    """The newest job's row of the report."""
-    shop.tts("run", "mine.jsonl", *options)
-    rows: list[dict[str, Any]] = json.loads(shop.tts("report", "--json").stdout)
-    return rows[-1]
+    """The job's row of the report."""
+    rows: list[dict[str, Any]] = json.loads(shop.tts("run", "mine.jsonl", *options, "--json", timeout=300).stdout)
+    return rows[0]
 
 
 def template(shop: Shop) -> dict[str, Any]:
@@ -84,3 +86,72 @@ def test_mathematics_is_the_default(shop: Shop) -> None:
     assert row["correct"] == 1
     assert shop.scalar("SELECT COUNT(DISTINCT answer_class) FROM candidate") == 1
     assert (template(shop)["answer"], template(shop)["tolerance"]) == ("math", 0.0)
+
+
+# --- without reference answers ----------------------------------------------------------------------------------------
+
+UNKNOWN = "unknown: no reference answers"
+
+
+@pytest.fixture(scope="module")
+def unreferenced(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Problems of the second level, long enough to branch, without their answers."""
+    shop = Shop(tmp_path_factory.mktemp("unreferenced"))
+    problems = [json.loads(line) for line in PROBLEMS.read_text().splitlines()]
+    rows_of(shop, [{"id": row["id"], "prompt": row["prompt"]} for row in problems if row["level"] == 2][:3])
+    return shop
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_answers_what_nobody_can_grade(unreferenced: Shop, strategy: str) -> None:
+    entry = STRATEGIES[strategy]
+    verifier = ("-v", "tiny-prm") if entry.needs_verifier else ()
+    row = run(unreferenced, "-g", "tiny", "-s", strategy, "-b", "4", *verifier)
+    assert (row["done"], row["failed"], row["graded"], row["accuracy"]) == (3, 0, 0, None)
+    answers = unreferenced.query(
+        f"SELECT answer, correct, votes, voters, score FROM query WHERE job_id = {row['job_id']}"
+    )
+    assert row["answered"] == sum(answer is not None for answer, *_ in answers) > 0
+    for answer, correct, votes, voters, score in answers:
+        assert correct is None
+        assert (0 < votes <= voters) if answer is not None else votes == 0
+        assert (score is not None) == (entry.needs_verifier and answer is not None)
+
+
+def test_what_is_unknown_is_said_plainly(unreferenced: Shop) -> None:
+    row = run(unreferenced, "-g", "tiny", "-s", "best_of_n", "-b", "4", "-v", "tiny-prm", "--name", "plainly", "--new")
+    share, score = f"{100 * row['vote_share']:.1f} %", f"{row['score']:.3f}"
+    reported, status = unreferenced.tts("report", "plainly").stdout, unreferenced.tts("status", "plainly").stdout
+    for said in (reported, status):
+        assert UNKNOWN in said
+        assert "3 of 3 problems answered" in said
+        assert f"mean vote share of the answer {share}, mean verifier score of the chosen solution {score}" in said
+        assert "0.0 % (" not in said
+    key = unreferenced.scalar("SELECT key FROM problem ORDER BY id LIMIT 1")
+    shown = unreferenced.tts("show", "plainly", key).stdout
+    query = json.loads(unreferenced.tts("show", "plainly", key, "--json").stdout)
+    chosen = max(query["candidates"], key=lambda one: one["score"])
+    assert (query["answer"], query["score"]) == (chosen["answer"], chosen["score"])
+    assert f"{query['votes']} of {query['voters']} votes, verifier score {query['score']:.3f}, no reference" in shown
+    assert "accuracy unknown" in unreferenced.tts("watch", "plainly").stderr
+
+
+def test_where_some_have_a_reference_the_accuracy_is_over_those(shop: Shop) -> None:
+    says(shop, "4")
+    rows_of(shop, [{"problem": "2 + 2", "answer": "4"}, {"problem": "2 + 3", "answer": "5"}, {"problem": "3 + 1"}])
+    row = run(shop, "-g", "sayer", "-b", "2")
+    assert (row["correct"], row["graded"], row["done"], row["accuracy"]) == (1, 2, 3, 0.5)
+    covered = "over the 2 of 3 problems that have a reference answer"
+    assert f"job 1: accuracy {covered}; 3 of 3 problems answered" in shop.tts("report").stdout
+    assert f"1/2 = 50.0 % (9.5 to 90.5, 95 %), {covered}" in shop.tts("status", "1").stdout
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+def test_an_oracle_is_refused_where_a_reference_is_missing(shop: Shop, command: str) -> None:
+    rows_of(shop, [{"problem": "2 + 2", "answer": "4"}, {"problem": "2 + 3"}])
+    done = shop.tts(command, "mine.jsonl", "-g", "fast", "-s", "best_of_n", "-v", "exact", check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: --verifier: exact reads the reference answers, and 1 of 2 problems have none; choose another verifier\n"
+    )
+    assert shop.scalar("SELECT COUNT(*) FROM job") == 0

@@ -36,6 +36,7 @@ async def pool() -> AsyncIterator[GradingPool]:
 async def test_a_vote_is_graded_candidate_by_candidate(pool: GradingPool) -> None:
     outcome, _, engine = await run(work(), boxed("4", "5", "8/2", "2+2"), pool)
     assert (outcome.state, outcome.answer, outcome.correct, outcome.stopped) == ("done", "4", True, "complete")
+    assert (outcome.votes, outcome.voters, outcome.score) == (3, 4, None)
     assert [row["path"] for row in outcome.candidates] == ["0", "1", "2", "3"]
     assert [row["correct"] for row in outcome.candidates] == [True, False, True, True]
     assert [row["answer_class"] for row in outcome.candidates] == [0, 1, 0, 0]
@@ -71,6 +72,7 @@ async def test_no_answer_is_wrong_where_there_is_a_reference_and_ungraded_where_
 ) -> None:
     outcome, _, _ = await run(work(), lambda call: (5, 1, "?"), pool)
     assert (outcome.state, outcome.answer, outcome.correct) == ("done", None, False)
+    assert (outcome.votes, outcome.voters) == (0, 0)
     outcome, _, _ = await run(work(answer=None), boxed("4"), pool)
     assert (outcome.answer, outcome.correct) == ("4", None)
     assert [row["correct"] for row in outcome.candidates] == [None] * 4
