@@ -31,8 +31,9 @@ def report(jobs: tuple[str, ...], as_json: bool) -> None:
     Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
     if each query ran alone). seq.: the longest chain of tokens each query waited for, summed. cut: completions that
     ran into a limit. unread: candidates without a readable answer. Accuracy is over the problems that have a reference
-    answer; where some have none, a line says so, and how sure votes and verifier are of the answers. A named JOB of sequential revisions has a table of
-    its own: how often the attempts at each position of a chain are right, and what revising them changed.
+    answer; where some have none, a line says so, and how sure votes and verifier are of the answers. A named JOB of
+    sequential revisions has a table of its own: how often the attempts at each position of a chain are right, and what
+    revising them changed.
 
     \b
     Example:

@@ -24,7 +24,8 @@ class JobSpecification(BaseModel):
 
     `sampling` holds the fields of `strategies.protocols.Sampling`, `template` those of `models.templates.Template`
     (the whole text, so that a worker on another machine needs no file). Identities are hashes of weights where
-    they are local. `packages` are those whose strategy, verifier or grader it uses, with their versions. What may change later (cap, deadline, priority, prices) is not in here.
+    they are local. `packages` are those whose strategy, verifier or grader it uses, with their versions. What may change
+    later (cap, deadline, priority, prices) is not in here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -120,10 +120,10 @@ class Policy(SQLModel, table=True):
 class Job(SQLModel, table=True):
     """One dataset under one specification.
 
-    `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of
-    the worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable:
-    model, what its template asks, sampling and seed. `lane` names the generator and its identity: whoever serves other weights under
-    the same name is not rung.
+    `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of the
+    worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable: model,
+    what its template asks, sampling and seed. `lane` names the generator and its identity: whoever serves other
+    weights under the same name is not rung.
     """
 
     __table_args__ = (UniqueConstraint("fingerprint", "replicate"), Index("job_by_state", "state", "priority", "id"))

@@ -52,13 +52,14 @@ _BUILT_IN = Path(__file__).parent / "prompts"
 class Template:
     """A named, versioned way to ask a problem.
 
-    `user` is Jinja text over `problem`, `subject` and `level`; `examples` are chat turns (role, content) that come
-    before it. `step_separator` is a literal string: one of white space ends the step before it, any other begins
-    the step after it where it stands at the start of a line. `stop` strings end a completion. With
-    `last_number_fallback` an answer that is announced nowhere is the last number of the text (`math`: the last formula,
-    if it ends later). `answer` is an `AnswerKind` or the name of a package's grader; `tolerance` the relative difference up to
-    which two numbers are equal. `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is the
-    user turn that asks for another attempt behind an earlier one; it is empty where the model's own chat template asks.
+    `user` is Jinja text over `problem`, `subject` and `level`; `examples` are chat turns (role, content) that come before
+    it. `step_separator` is a literal string: one of white space ends the step before it, any other begins the step
+    after it where it stands at the start of a line. `stop` strings end a completion. With `last_number_fallback` an
+    answer that is announced nowhere is the last number of the text (`math`: the last formula, if it ends later).
+    `answer` is an `AnswerKind` or the name of a package's grader; `tolerance` the relative difference up to which two
+    numbers are equal. `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is
+    the user turn that asks for another attempt behind an earlier one; it is empty where the model's own chat template
+    asks.
     """
 
     name: str

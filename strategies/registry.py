@@ -53,11 +53,12 @@ class Entry:
 
     def wants_verifier(self, parameters: Mapping[str, Any]) -> bool:
         """Whether it cannot do without a verifier under these parameters."""
-        return self.needs_verifier or parameters.get("select") == "verifier" or self.gives_feedback(parameters)
+        chosen_by_one = self.package is None and parameters.get("select") == "verifier"
+        return self.needs_verifier or chosen_by_one or self.gives_feedback(parameters)
 
     def gives_feedback(self, parameters: Mapping[str, Any]) -> bool:
         """Whether attempts are shown with what the verifier has to say of them."""
-        return bool(parameters.get("feedback"))
+        return self.package is None and bool(parameters.get("feedback"))
 
     def shown(self, parameters: Mapping[str, Any]) -> Sequence[int]:
         """How many earlier attempts the samples of a query are written in sight of, at most: one number for each of
@@ -115,6 +116,14 @@ def find(name: str) -> Entry:
         known = [*STRATEGIES, *(one.name for one in extensions("strategies") if one.name not in STRATEGIES)]
         raise ValueError(f"unknown strategy {name!r}; choose one of {', '.join(known)}")
     return entry
+
+
+def outline(name: str) -> Entry:
+    """What a scheduler needs to know of a strategy, which is the same for those of all packages: they need not be here."""
+    try:
+        return find(name)
+    except ValueError:
+        return Entry(name, BaseModel, "-")
 
 
 def listed() -> tuple[list[Entry], list[str]]:
