@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import click
@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from cli import output
 from models import hub
 from models.architecture import read_architecture
-from models.catalogue import generator_entries, verifier_entries
+from models.catalogue import MODEL_FREE_VERIFIERS, generator_entries, verifier_entries
 from models.errors import UserError
 from models.settings import CONFIG_FILE, ModelEntry, settings
+from models.templates import ANSWER_KINDS
+from strategies.extensions import Extension, extensions
 
 SERVED = ("openai", "instant")
 
@@ -31,7 +33,8 @@ def models() -> None:
 @models.command("list")
 @output.json_option
 def list_models(as_json: bool) -> None:
-    """The built-in models and those of tts-jobs.toml: where their weights are, and whether FLOPs can be counted.
+    """The built-in models and those of tts-jobs.toml: where their weights are, and whether FLOPs can be counted; and the
+    verifiers and graders of installed packages.
 
     \b
     Example:
@@ -39,6 +42,8 @@ def list_models(as_json: bool) -> None:
     """
     rows = [_describe(name, entry, "generator") for name, entry in sorted(generator_entries().items())]
     rows += [_describe(name, entry, "verifier") for name, entry in sorted(verifier_entries().items())]
+    rows += [_of_package(one, "verifier") for one in extensions("verifiers")]
+    rows += [_of_package(one, "grader") for one in extensions("graders")]
     if as_json:
         output.print_json(rows)
         return
@@ -50,10 +55,10 @@ def list_models(as_json: bool) -> None:
             row["kind"],
             row["engine"],
             row["from"],
-            row["weights"] or row["url"] or "not pulled",
+            row["weights"] or row["url"] or ("not pulled" if row["engine"] else None),
             _size(row["bytes"]),
             None if row["parameters"] is None else output.count(row["parameters"]),
-            row["problem"] or ("known" if row["flops_known"] else "unknown"),
+            row["problem"] or ("known" if row["flops_known"] else "unknown" if row["engine"] else None),
         )
         for row in rows
     ]
@@ -150,6 +155,19 @@ def _describe(name: str, entry: ModelEntry, kind: str) -> dict[str, Any]:
         "parameters": architecture.parameters if architecture else None,
         "flops_known": architecture is not None,
         "problem": problem,
+    }
+
+
+def _of_package(extension: Extension, kind: Literal["verifier", "grader"]) -> dict[str, Any]:
+    ours = ANSWER_KINDS if kind == "grader" else (*MODEL_FREE_VERIFIERS, *verifier_entries())
+    fields = ("engine", "model", "weights", "url", "bytes", "family", "layers", "parameters")
+    return {
+        "name": extension.name,
+        "kind": kind,
+        "from": extension.source,
+        **dict.fromkeys(fields),
+        "flops_known": False,
+        "problem": f"cannot replace a {kind} of ours" if extension.name in ours else None,
     }
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import output
+from cli.accuracy import accuracy_so_far
 from models import reports
 from models.database import Database
 
@@ -58,9 +59,8 @@ class JobView:
             f"{seen['done']}/{seen['queries']} done"
             + (f", [red]{seen['failed']} failed[/red]" if seen["failed"] else ""),
         )
-        accuracy = seen["correct"] / seen["graded"] if seen["graded"] else None
         facts = [
-            f"accuracy so far {output.percent(accuracy)}",
+            accuracy_so_far(seen),
             f"{seen['tokens_per_second']:.0f} tokens/s",
             f"{output.count(seen['flops'])} FLOPs",
             *([output.dollars(seen["dollars"])] if seen["dollars"] is not None else []),
@@ -89,8 +89,7 @@ class JobView:
 
 
 def line(seen: dict[str, Any]) -> str:
-    accuracy = seen["correct"] / seen["graded"] if seen["graded"] else None
     return (
-        f"job {seen['job_id']}: {seen['done']}/{seen['queries']} done, {seen['failed']} failed, accuracy so far "
-        f"{output.percent(accuracy)}, {seen['tokens_per_second']:.0f} tokens/s, to go {output.duration(seen['eta_seconds'])}"
+        f"job {seen['job_id']}: {seen['done']}/{seen['queries']} done, {seen['failed']} failed, "
+        f"{accuracy_so_far(seen)}, {seen['tokens_per_second']:.0f} tokens/s, to go {output.duration(seen['eta_seconds'])}"
     )

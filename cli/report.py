@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli import output
+from cli import accuracy, output
 from models import reports
 from models.database import Database, open_database
 from models.revisions import by_position
@@ -30,8 +30,10 @@ def report(jobs: tuple[str, ...], as_json: bool) -> None:
 
     Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
     if each query ran alone). seq.: the longest chain of tokens each query waited for, summed. cut: completions that
-    ran into a limit. unread: candidates without a readable answer. A named JOB of sequential revisions has a table of
-    its own: how often the attempts at each position of a chain are right, and what revising them changed.
+    ran into a limit. unread: candidates without a readable answer. Accuracy is over the problems that have a reference
+    answer; where some have none, a line says so, and how sure votes and verifier are of the answers. A named JOB of
+    sequential revisions has a table of its own: how often the attempts at each position of a chain are right, and what
+    revising them changed.
 
     \b
     Example:
@@ -58,6 +60,9 @@ def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: b
         return
     output.console.print(output.table(None, COLUMNS, [_cells(row) for row in rows]))
     for row in rows:
+        if (coverage := accuracy.coverage(row)) is not None:
+            said = f"job {row['job_id']}: accuracy {coverage}; {accuracy.answers(row)}"
+            output.console.print(said, soft_wrap=True)
         if row.get("positions"):
             title = f"job {row['job_id']}: attempts by their position in a chain"
             output.console.print(output.table(title, POSITIONS, [_position(one) for one in row["positions"]]))
@@ -84,18 +89,13 @@ def _cells(row: dict[str, Any]) -> list[Any]:
         + (" (oracle)" if row["oracle"] else "")
         + ("" if row["state"] == "done" else f" [{row['state']}]")
     )
-    interval = "-"
-    if row["accuracy"] is not None:
-        interval = (
-            f"{output.percent(row['accuracy'])} ({100 * row['accuracy_low']:.1f} to {100 * row['accuracy_high']:.1f})"
-        )
     return [
         row["job_id"],
         row["dataset"],
         row["generator"],
         strategy,
         row["budget"],
-        interval,
+        accuracy.interval(row),
         row["samples"] or 0,
         row["reused_samples"] or 0,
         output.count(row["total_tokens"] or 0),

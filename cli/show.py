@@ -48,8 +48,13 @@ def _nested(children: dict[str | None, list[dict[str, Any]]], parent: str | None
 
 
 def _tree(query: dict[str, Any], children: dict[str | None, list[dict[str, Any]]]) -> Tree:
-    verdict = {True: "[green]right[/green]", False: "[red]wrong[/red]", None: "not graded"}[query["correct"]]
+    ungraded = "no reference answer" if query["state"] == "done" else "not graded"
+    verdict = {True: "[green]right[/green]", False: "[red]wrong[/red]", None: ungraded}[query["correct"]]
     answer = "no answer" if query["answer"] is None else f"answer {output.safe(query['answer'])}"
+    if query["votes"]:
+        answer += f", {query['votes']} of {query['voters']} votes"
+    if query["score"] is not None:
+        answer += f", verifier score {query['score']:.3f}"
     cost = f"{output.count(query['tokens'])} tokens, {output.count(query['flops_canonical'])} FLOPs"
     root = Tree(
         f"{_line(query['prompt'])}\n{answer}, {verdict} ({query['state']}, {query['stopped'] or 'not ended'}; {cost})",

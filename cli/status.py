@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli import output
+from cli import accuracy, output
 from models import heartbeats, reports
 from models.budgets import format_budget
 from models.database import Database, open_database
@@ -150,11 +150,11 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
             f"{seen['generator']}, {seen['strategy']}" + (f" / {seen['verifier']}" if seen["verifier"] else ""),
         ),
     ]
-    if seen["accuracy"] is not None:
-        low, high = 100 * seen["accuracy_low"], 100 * seen["accuracy_high"]
-        oracle = ", oracle" if seen["oracle"] else ""
-        interval = f"{output.percent(seen['accuracy'])} ({low:.1f} to {high:.1f}, 95 %{oracle})"
-        facts.append(("accuracy", f"{seen['correct']}/{seen['graded']} = {interval}"))
+    if seen["done"]:
+        note = ", 95 %" + (", oracle" if seen["oracle"] else "")
+        graded = f"{seen['correct']}/{seen['graded']} = {accuracy.interval(seen, note)}" if seen["graded"] else None
+        facts.append(("accuracy", ", ".join(filter(None, (graded, accuracy.coverage(seen))))))
+        facts.append(("answers", accuracy.answers(seen)))
     if seen["cap_unit"] is not None:
         unit = seen["cap_unit"]
         spent, reserved = (output.count(float(seen[name])) for name in ("spent", "reserved"))

@@ -14,13 +14,16 @@ from cli import output
 def strategies(as_json: bool) -> None:
     """List the strategies: what each does, its parameters with their defaults, and where it is defined.
 
+    Those of installed packages come last, with the package as their source; docs/library.md says how to write one.
+
     \b
     Example:
       tts-jobs strategies
       tts-jobs run problems.jsonl --strategy beam_search --param beam_width=2
     """
-    from strategies.registry import STRATEGIES
+    from strategies.registry import listed
 
+    entries, problems = listed()
     rows: list[dict[str, Any]] = [
         {
             "name": entry.name,
@@ -32,8 +35,10 @@ def strategies(as_json: bool) -> None:
                 for name, field in entry.make.model_fields.items()
             },
         }
-        for entry in STRATEGIES.values()
+        for entry in entries
     ]
+    for problem in problems:
+        output.notes.print(f"[yellow]{output.safe(problem)}[/yellow]", soft_wrap=True)
     if as_json:
         output.print_json(rows)
         return

@@ -153,7 +153,7 @@ def query_page(connection: Connection, job_id: int, after: int, last: int) -> li
     queries = connection.execute(
         select(
             QUERY.c.id, PROBLEM.c.key, PROBLEM.c.prompt, QUERY.c.answer, PROBLEM.c.answer.label("reference"),
-            QUERY.c.correct, QUERY.c.state, QUERY.c.error, QUERY.c.stopped,
+            QUERY.c.correct, QUERY.c.votes, QUERY.c.voters, QUERY.c.score, QUERY.c.state, QUERY.c.error, QUERY.c.stopped,
         )
         .join(PROBLEM, PROBLEM.c.id == QUERY.c.problem_id)
         # With the bare column, SQLite would go through all of the job's queries for every page.

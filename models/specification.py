@@ -15,12 +15,17 @@ KeepTree = Literal["full", "winners", "none"]
 """What a query leaves behind in the database: every candidate, those that led to an end, or the answer's own steps."""
 
 
+READING = ("answer", "tolerance", "last_number_fallback")
+"""The fields of a template that say how an answer is read and compared, and not what is asked."""
+
+
 class JobSpecification(BaseModel):
     """One job's specification, stored as JSON beside it.
 
     `sampling` holds the fields of `strategies.protocols.Sampling`, `template` those of `models.templates.Template`
     (the whole text, so that a worker on another machine needs no file). Identities are hashes of weights where
-    they are local. What may change later (cap, deadline, priority, prices) is not in here.
+    they are local. `packages` are those whose strategy, verifier or grader it uses, with their versions. What may change
+    later (cap, deadline, priority, prices) is not in here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +45,7 @@ class JobSpecification(BaseModel):
     policy: str | None = None
     allocation: str = "uniform"
     keep_tree: KeepTree = "full"
+    packages: dict[str, str] = {}
 
     def fingerprint(self, dataset_hash: str) -> str:
         """Names the job: the same command on the same data finds the same job, whatever it leaves behind."""
@@ -47,11 +53,14 @@ class JobSpecification(BaseModel):
 
     @property
     def sampling_key(self) -> str:
-        """Names what makes candidates interchangeable between jobs: model, template, sampling, seed."""
+        """Names what makes candidates interchangeable between jobs: model, template, sampling, seed.
+
+        How an answer is read and compared changes no candidate, so that grading anew draws nothing.
+        """
         return _digest(
             {
                 "generator": self.generator_identity,
-                "template": self.template,
+                "template": {name: value for name, value in self.template.items() if name not in READING},
                 "sampling": self.sampling,
                 "seed": self.seed,
             }

@@ -120,10 +120,10 @@ class Policy(SQLModel, table=True):
 class Job(SQLModel, table=True):
     """One dataset under one specification.
 
-    `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of
-    the worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable:
-    model, template, sampling and seed. `lane` names the generator and its identity: whoever serves other weights under
-    the same name is not rung.
+    `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of the
+    worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable: model,
+    what its template asks, sampling and seed. `lane` names the generator and its identity: whoever serves other
+    weights under the same name is not rung.
     """
 
     __table_args__ = (UniqueConstraint("fingerprint", "replicate"), Index("job_by_state", "state", "priority", "id"))
@@ -160,6 +160,8 @@ class Query(SQLModel, table=True):
     """One problem inside one job. `attempt` fences commits; `suspect` counts the worker deaths it was present at.
 
     `sequences` is how many sequences its plan runs at once; `sequential_tokens` the longest chain it waited for.
+    `voters` are its solutions with a readable answer, `votes` those of them that give the chosen one, `score` what the
+    verifier thinks of the chosen solution.
     """
 
     __table_args__ = (
@@ -191,6 +193,9 @@ class Query(SQLModel, table=True):
     not_before: datetime | None = _time(default=None)
     answer: str | None = Field(default=None, sa_type=AnyText)
     correct: bool | None = None
+    votes: int | None = None
+    voters: int | None = None
+    score: float | None = None
     stopped: str | None = None
     error: str | None = Field(default=None, sa_type=AnyText)
     sequential_tokens: int = 0

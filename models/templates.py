@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import jinja2
 import jinja2.meta
@@ -20,6 +20,12 @@ from models.errors import UserError
 
 AnswerKind = Literal["math", "number", "choice", "text"]
 """`math`: any mathematical object; `number`: one number; `choice`: a letter A to J; `text`: the words themselves."""
+
+DEFAULT_TEMPLATE = "math-boxed"
+TEMPLATE_OF_ANSWER = {"choice": "choice"}
+"""Where nobody names a template, the one that asks for this kind of answer; else the default."""
+
+ANSWER_KINDS: tuple[str, ...] = get_args(AnswerKind)
 
 Role = Literal["system", "user", "assistant"]
 
@@ -46,12 +52,14 @@ _BUILT_IN = Path(__file__).parent / "prompts"
 class Template:
     """A named, versioned way to ask a problem.
 
-    `user` is Jinja text over `problem`, `subject` and `level`; `examples` are chat turns (role, content) that come
-    before it. `step_separator` is a literal string: one of white space ends the step before it, any other begins
-    the step after it where it stands at the start of a line. `stop` strings end a completion. With
-    `last_number_fallback` an answer that is announced nowhere is the last number of the text (`math`: the last formula,
-    if it ends later). `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is the
-    user turn that asks for another attempt behind an earlier one; it is empty where the model's own chat template asks.
+    `user` is Jinja text over `problem`, `subject` and `level`; `examples` are chat turns (role, content) that come before
+    it. `step_separator` is a literal string: one of white space ends the step before it, any other begins the step
+    after it where it stands at the start of a line. `stop` strings end a completion. With `last_number_fallback` an
+    answer that is announced nowhere is the last number of the text (`math`: the last formula, if it ends later).
+    `answer` is an `AnswerKind` or the name of a package's grader; `tolerance` the relative difference up to which two
+    numbers are equal. `max_tokens` and, where given, `temperature` are the defaults of a job's sampling. `revise` is
+    the user turn that asks for another attempt behind an earlier one; it is empty where the model's own chat template
+    asks.
     """
 
     name: str
@@ -61,7 +69,8 @@ class Template:
     examples: tuple[tuple[Role, str], ...] = ()
     step_separator: str = "\n\n"
     stop: tuple[str, ...] = ()
-    answer: AnswerKind = "math"
+    answer: str = "math"
+    tolerance: float = 0.0
     last_number_fallback: bool = False
     max_tokens: int = 1024
     temperature: float | None = None
@@ -77,6 +86,11 @@ class Template:
     def step_stop(self) -> str:
         """The string at which a step being written ends."""
         return self.step_separator if self.step_separator.isspace() else f"\n{self.step_separator}"
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The fields of a job's sampling that it sets."""
+        return {"max_tokens": self.max_tokens} | ({} if self.temperature is None else {"temperature": self.temperature})
 
     def messages(
         self, problem: str, subject: str | None = None, level: str | int | None = None

@@ -34,7 +34,7 @@ SELECT j.id AS job_id, j.name, j.state, j.reason, j.priority, j.generator, j.lan
        d.name AS dataset, j.query_count AS queries,
        COALESCE(s.pending, 0) AS pending, COALESCE(s.queued, 0) AS queued, COALESCE(s.running, 0) AS running,
        COALESCE(s.done, 0) AS done, COALESCE(s.failed, 0) AS failed, COALESCE(s.cancelled, 0) AS cancelled,
-       s.correct, s.graded, j.cap_amount, j.cap_unit, j.spent, j.reserved, j.created_at, j.opened_at, j.ended_at
+       s.answered, s.correct, s.graded, s.vote_share, s.score, j.cap_amount, j.cap_unit, j.spent, j.reserved, j.created_at, j.opened_at, j.ended_at
 FROM job j JOIN dataset d ON d.id = j.dataset_id
 LEFT JOIN (
     SELECT job_id,
@@ -44,15 +44,18 @@ LEFT JOIN (
            SUM(CASE WHEN state = 'done' THEN 1 ELSE 0 END) AS done,
            SUM(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS failed,
            SUM(CASE WHEN state = 'cancelled' THEN 1 ELSE 0 END) AS cancelled,
+           SUM(CASE WHEN state = 'done' AND answer IS NOT NULL THEN 1 ELSE 0 END) AS answered,
            SUM(CASE WHEN state = 'done' AND correct THEN 1 ELSE 0 END) AS correct,
-           SUM(CASE WHEN state = 'done' AND correct IS NOT NULL THEN 1 ELSE 0 END) AS graded
+           SUM(CASE WHEN state = 'done' AND correct IS NOT NULL THEN 1 ELSE 0 END) AS graded,
+           AVG(CASE WHEN state = 'done' AND voters > 0 THEN CAST(votes AS DOUBLE PRECISION) / voters END) AS vote_share,
+           AVG(CASE WHEN state = 'done' THEN score END) AS score
     FROM query GROUP BY job_id) s ON s.job_id = j.id
 """
 
 COST_ACCURACY = """
 CREATE VIEW cost_accuracy AS
 SELECT s.job_id, s.name, s.dataset, s.generator, s.budget, s.verifier, s.strategy, s.oracle, s.state,
-       s.queries, s.done, s.failed, s.correct, s.graded,
+       s.queries, s.done, s.failed, s.answered, s.correct, s.graded, s.vote_share, s.score,
        CASE WHEN s.graded > 0 THEN CAST(s.correct AS DOUBLE PRECISION) / s.graded END AS accuracy,
        c.samples, c.reused_samples, c.truncated, c.unparsed,
        u.prompt_tokens, u.cached_tokens, u.generated_tokens, u.scored_tokens, u.total_tokens,

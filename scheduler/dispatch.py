@@ -238,7 +238,7 @@ def _reservations(connection: Connection, job: OpenJob, query_ids: list[int]) ->
             worst[row.id] = 0.0  # its worker will fail it for this reason, before it has cost anything
             continue
         budget = (row.budget_amount, row.budget_unit)
-        strategy = registry.find(row.strategy)
+        strategy = registry.outline(row.strategy)
         behind = job.template.worst_revision_bytes(
             max(strategy.shown(row.parameters)), longest, feedback=strategy.gives_feedback(row.parameters)
         )

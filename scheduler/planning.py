@@ -93,7 +93,7 @@ class Planner:
                     "parameters": plan.parameters,
                     "budget_amount": plan.budget.amount,
                     "budget_unit": plan.budget.unit,
-                    "sequences": registry.find(plan.strategy).sequences(plan.budget),
+                    "sequences": registry.outline(plan.strategy).sequences(plan.budget),
                     "difficulty": difficulties[query_id],
                     "bin": None,
                 }

@@ -7,25 +7,26 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from models.budgets import format_budget
-from models.catalogue import MODEL_FREE_VERIFIERS, Model, find_generator, find_verifier, record_model
+from models.catalogue import Model, find_generator, find_verifier, record_model
 from models.costs import CostModel
 from models.database import Database
 from models.errors import UserError
 from models.heartbeats import product_version
 from models.specification import JobSpecification, KeepTree, template_to_dict
-from models.templates import load_template
+from models.templates import ANSWER_KINDS, DEFAULT_TEMPLATE, TEMPLATE_OF_ANSWER, Template, load_template
 from models.transitions import JOB, open_job
 from models.wire import lane_of
-from scheduler.intake import Progress, load_dataset, load_queries
+from scheduler.extensions import find_added, is_oracle
+from scheduler.intake import PROBLEM, Progress, load_dataset, load_queries
 from scheduler.readers import DatasetReader
 from strategies import registry
+from strategies.extensions import extensions
 from strategies.protocols import Sampling
 from strategies.seeds import seed_for
 
-DEFAULT_TEMPLATE = "math-boxed"
 DEFAULT_VERIFIER = "mean_logprob"
 
 
@@ -33,7 +34,7 @@ DEFAULT_VERIFIER = "mean_logprob"
 class Request:
     """A job as the command line asks for it; `sampling` holds the fields that differ from the defaults.
 
-    Without a `template` the generator's own is taken, where it has one.
+    Without a `template` the generator's own is taken, where it has one; without an `answer` kind the template's.
     """
 
     generator: str
@@ -42,6 +43,8 @@ class Request:
     budget: tuple[float, str]
     verifier: str | None = None
     template: str | None = None
+    answer: str | None = None
+    tolerance: float | None = None
     sampling: Mapping[str, Any] | None = None
     seed: int = 0
     keep_tree: KeepTree = "full"
@@ -86,25 +89,23 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     except ValueError as error:
         raise UserError(f"--strategy: {error}") from None
     verifier = request.verifier
-    scorer = find_verifier(verifier) if verifier is not None else None
+    added = find_added("verifiers", verifier) if verifier is not None else None
+    scorer = find_verifier(verifier) if verifier is not None and added is None else None
     parameters = strategy.model_dump(mode="json")
     if entry.wants_verifier(parameters) or (entry.may_verify and verifier is not None):
         verifier = verifier or DEFAULT_VERIFIER
         feedback = entry.gives_feedback(parameters)
-        if (entry.searches or feedback) and MODEL_FREE_VERIFIERS.get(verifier, False):
+        if (entry.searches or feedback) and is_oracle(verifier):
             raise UserError(f"--verifier: {verifier} judges answers and {entry.name} scores steps; choose another")
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
     model = find_generator(request.generator)
-    template = load_template(request.template or model.entry.template or DEFAULT_TEMPLATE)
+    template = _template(request, model)
     if entry.gives_feedback(parameters) and not template.revise:
         raise UserError(
             f"--param feedback: the template {template.name} says nothing behind an attempt; leave it out or choose another"
         )
-    defaults = Sampling(max_tokens=template.max_tokens)
-    if template.temperature is not None:
-        defaults = replace(defaults, temperature=template.temperature)
-    sampling = replace(defaults, **(request.sampling or {}))
+    sampling = Sampling(**template.sampling | dict(request.sampling or {}))
     models = Models(model, scorer)
     specification = JobSpecification(
         generator=model.name,
@@ -119,11 +120,30 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         template=template_to_dict(template),
         seed=request.seed,
         keep_tree=request.keep_tree,
+        packages={
+            one.package: one.version for one in (entry.package, added, find_added("graders", template.answer)) if one
+        },
     )
     for budget in filter(None, (request.budget, request.job_budget)):
         # Computable at all for this model? A wrong unit must be a sentence now, not a failed query later.
         models.costs.amount(budget[1], 1, 1, first=True)
     return specification, models
+
+
+def _template(request: Request, model: Model) -> Template:
+    """The template with the answer kind and tolerance that were asked for."""
+    name = request.template or model.entry.template or TEMPLATE_OF_ANSWER.get(request.answer or "", DEFAULT_TEMPLATE)
+    template = load_template(name)
+    if request.answer is not None:
+        if request.answer not in ANSWER_KINDS and find_added("graders", request.answer) is None:
+            known = ", ".join([*ANSWER_KINDS, *(one.name for one in extensions("graders"))])
+            raise UserError(f"--answer: unknown kind {request.answer!r}; choose one of {known}")
+        template = replace(template, answer=request.answer)
+    if request.tolerance is not None:
+        if template.answer != "number":
+            raise UserError(f"--tolerance: the answers are {template.answer}; give --answer number as well")
+        template = replace(template, tolerance=request.tolerance)
+    return template
 
 
 def submit(
@@ -136,6 +156,8 @@ def submit(
     """
     specification, models = specify(request)
     dataset_id, content_hash = load_dataset(database, reader, skip_bad=skip_bad, progress=progress)
+    if is_oracle(specification.verifier):
+        _check_references(database, dataset_id, specification.verifier)
     fingerprint = specification.fingerprint(content_hash)
     with database.transaction() as connection:
         now = database.clock.now(connection)
@@ -171,6 +193,18 @@ def submit(
     return Submitted(job_id, True, "open", count)
 
 
+def _check_references(database: Database, dataset_id: int, verifier: str | None) -> None:
+    with database.reading() as connection:
+        total, referenced = connection.execute(
+            select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
+        ).one()
+    if referenced < total:
+        raise UserError(
+            f"--verifier: {verifier} reads the reference answers, and {total - referenced} of {total} problems have none; "
+            "choose another verifier"
+        )
+
+
 def _create(
     connection: Connection,
     request: Request,
@@ -196,7 +230,7 @@ def _create(
             budget=format_budget(specification.budget_amount, specification.budget_unit),  # type: ignore[arg-type]
             verifier=specification.verifier,
             strategy=specification.strategy,
-            oracle=MODEL_FREE_VERIFIERS.get(specification.verifier or "", False),
+            oracle=is_oracle(specification.verifier),
             sampling_key=specification.sampling_key,
             specification=specification.model_dump(mode="json"),
             versions={"tts-jobs": product_version()},

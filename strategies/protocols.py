@@ -219,5 +219,5 @@ class Answers(Protocol):
         ...
 
     async def equivalent(self, left: str, right: str) -> bool:
-        """True when both are the same answer (mathematically, for math templates). Symmetric."""
+        """True when both are the same answer (mathematically, for math templates). Symmetric; need not be transitive."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from strategies.adaptive_consistency import AdaptiveConsistency
 from strategies.beam_search import BeamSearch
 from strategies.best_of_n import BestOfN
 from strategies.dvts import Dvts
+from strategies.extensions import Extension, extensions, find_extension
 from strategies.first_finish import FIRST_SEGMENT, FirstFinish
 from strategies.greedy import GREEDY_PATH, Greedy
 from strategies.lookahead import Lookahead
@@ -30,7 +33,7 @@ from strategies.weighted_vote import WeightedVote
 class Entry:
     """One strategy: its validated parameters are its fields. `source` is where it is defined; `searches` tells that it
     goes step by step, so that its candidates are the nodes of a tree; `may_verify` that it uses a verifier where there
-    is one."""
+    is one; `package` is the installed package that provides it, None for one of ours."""
 
     name: str
     make: type[BaseModel]
@@ -38,6 +41,7 @@ class Entry:
     needs_verifier: bool = False
     searches: bool = False
     may_verify: bool = False
+    package: Extension | None = None
 
     @property
     def summary(self) -> str:
@@ -49,11 +53,12 @@ class Entry:
 
     def wants_verifier(self, parameters: Mapping[str, Any]) -> bool:
         """Whether it cannot do without a verifier under these parameters."""
-        return self.needs_verifier or parameters.get("select") == "verifier" or self.gives_feedback(parameters)
+        chosen_by_one = self.package is None and parameters.get("select") == "verifier"
+        return self.needs_verifier or chosen_by_one or self.gives_feedback(parameters)
 
     def gives_feedback(self, parameters: Mapping[str, Any]) -> bool:
         """Whether attempts are shown with what the verifier has to say of them."""
-        return bool(parameters.get("feedback"))
+        return self.package is None and bool(parameters.get("feedback"))
 
     def shown(self, parameters: Mapping[str, Any]) -> Sequence[int]:
         """How many earlier attempts the samples of a query are written in sight of, at most: one number for each of
@@ -61,7 +66,12 @@ class Entry:
         return SequentialRevision(**parameters).shown() if self.make is SequentialRevision else (0,)
 
     def uses(self, path: str, budget: Budget, parameters: Mapping[str, Any] | None = None, width: int = 1) -> bool:
-        """Whether a candidate made earlier at `path` can stand in for one this strategy would draw."""
+        """Whether a candidate made earlier at `path` can stand in for one this strategy would draw.
+
+        Nobody knows what a package's strategy draws where, so it draws all of its own.
+        """
+        if self.package is not None:
+            return False
         if self.name == "greedy":
             return path == GREEDY_PATH
         if self.searches:
@@ -96,15 +106,57 @@ STRATEGIES = {
 
 
 def find(name: str) -> Entry:
-    """The strategy called `name`; dashes and underscores are the same.
+    """The strategy called `name`, ours or a package's; dashes and underscores are the same.
 
     Raises:
-        ValueError: no such strategy; the message lists those there are.
+        ValueError: no such strategy, and the message lists those there are; or a package's that cannot be used.
     """
-    entry = STRATEGIES.get(name.replace("-", "_"))
+    entry = STRATEGIES.get(name.replace("-", "_")) or _of_package(name.replace("-", "_"))
     if entry is None:
-        raise ValueError(f"unknown strategy {name!r}; choose one of {', '.join(STRATEGIES)}")
+        known = [*STRATEGIES, *(one.name for one in extensions("strategies") if one.name not in STRATEGIES)]
+        raise ValueError(f"unknown strategy {name!r}; choose one of {', '.join(known)}")
     return entry
+
+
+def outline(name: str) -> Entry:
+    """What a scheduler needs to know of a strategy, which is the same for those of all packages: they need not be here."""
+    try:
+        return find(name)
+    except ValueError:
+        return Entry(name, BaseModel, "-")
+
+
+def listed() -> tuple[list[Entry], list[str]]:
+    """All strategies, those of packages last, and a sentence for each that cannot be used."""
+    entries, problems = list(STRATEGIES.values()), []
+    for extension in extensions("strategies"):
+        if extension.name in STRATEGIES:
+            problems.append(f"{extension.name}: the package {extension.source} cannot replace a strategy of ours")
+            continue
+        try:
+            entries.append(find(extension.name))
+        except ValueError as error:
+            problems.append(str(error))
+    return entries, problems
+
+
+@functools.cache
+def _of_package(name: str) -> Entry | None:
+    extension = find_extension("strategies", name)
+    if extension is None:
+        return None
+    made = extension.load()
+    if not (
+        isinstance(made, type)
+        and issubclass(made, BaseModel)
+        and inspect.iscoroutinefunction(getattr(made, "solve", None))
+    ):
+        raise ValueError(
+            f"{name}: what the package {extension.source} provides is no strategy; it must be a pydantic model with an "
+            "async method solve(task)"
+        )
+    flags = {flag: bool(getattr(made, flag, False)) for flag in ("needs_verifier", "searches", "may_verify")}
+    return Entry(name, made, extension.source, package=extension, **flags)
 
 
 def build(name: str, parameters: Mapping[str, Any] | None = None) -> Strategy:

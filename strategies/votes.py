@@ -10,22 +10,32 @@ from strategies.task import Candidate
 
 
 async def classify(candidates: Sequence[Candidate], answers: Answers) -> None:
-    """Number the equivalence classes of the candidates' answers in `answer_class`, in order of first appearance.
+    """Number the classes of the candidates' answers in `answer_class`, in order of first appearance.
 
+    Two answers are in one class where a chain of equal ones leads from one to the other. So the classes are the same
+    in whatever order the candidates come, even where equality is not transitive, as with a tolerance.
     An answer that could not be read abstains: class -1.
     """
-    representatives: list[str] = []
-    for candidate in candidates:
-        candidate.answer_class = -1
-        if candidate.answer is None:
+    classes: list[list[str]] = []
+    for answer in dict.fromkeys(candidate.answer for candidate in candidates):
+        if answer is None:
             continue
-        for number, representative in enumerate(representatives):
-            if await answers.equivalent(representative, candidate.answer):
-                candidate.answer_class = number
-                break
+        met = [members for members in classes if await _equals_one_of(members, answer, answers)]
+        classes = [members for members in classes if members not in met[1:]]
+        if met:
+            met[0] += [answer, *(member for members in met[1:] for member in members)]
         else:
-            candidate.answer_class = len(representatives)
-            representatives.append(candidate.answer)
+            classes.append([answer])
+    numbers = {answer: number for number, members in enumerate(classes) for answer in members}
+    for candidate in candidates:
+        candidate.answer_class = -1 if candidate.answer is None else numbers[candidate.answer]
+
+
+async def _equals_one_of(members: Sequence[str], answer: str, answers: Answers) -> bool:
+    for member in members:
+        if await answers.equivalent(member, answer):
+            return True
+    return False
 
 
 def leaders(candidates: Sequence[Candidate], weight: Callable[[Candidate], float]) -> list[list[Candidate]]:

@@ -20,7 +20,7 @@ NUMBER = r"(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
 
 _SPACES = re.compile(r"(?<!\\)\\[,!;: ]|\\q?quad(?![a-zA-Z])|~|[\u00a0\u2009\u202f]")
 _SIZES = re.compile(r"\\(?:left|right|big|Big|bigl|bigr|displaystyle)(?![a-zA-Z])\.?")
-_TEXT = re.compile(
+TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|operatorname|rm|bf)\s*\{([^{}]*)\}"
 )
 _LIST_WORD = re.compile(
@@ -39,7 +39,7 @@ _PLAIN = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<currency>[$€£]?)\s*(?P<inner>-?)\s*"
     rf"(?:(?P<mixed>\d+\s+(?=\d+\s*/)|\d+\s*(?=\\frac))?(?:(?P<frac>{_FRACTION})|(?P<over>{NUMBER})\s*/\s*(?P<under>{NUMBER}))"
     rf"|(?P<number>\d{{1,3}}(?:\ \d{{3}})+|{NUMBER})"
-    rf"(?:(?:[eE](?P<e>[-+]?\d+))|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*(?:\{{\s*(?P<p>[-+]?\d+)\s*\}}|(?P<q>\d)(?!\d)))?)"
+    rf"(?:(?:[eE](?P<e>[-+]?\d+))|\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*(?:\{{\s*(?P<p>[-+]?\d+)\s*\}}|(?P<q>[-+]?\d{{1,3}})(?!\d)))?)"
     r"(?P<unit>.*)",
     re.DOTALL,
 )
@@ -82,7 +82,7 @@ _KNOWN_UNITS = frozenset(word for name in _UNIT_NAMES.values() for word in name.
     *_SYMBOL_UNITS.values(),
 }
 _CLOSING_UNIT = re.compile(
-    rf"(?<=\S)\s*({_TEXT.pattern}(?:\s*\^\s*\{{?[23]\}}?)?)$"
+    rf"(?<=\S)\s*({TEXT.pattern}(?:\s*\^\s*\{{?[23]\}}?)?)$"
     r"|(?<=\S)\s*([%°€£¢])$|(?<=[\d})\s])((?:[A-Za-z]{2,}\s)*[A-Za-z]{2,}(?:\s*\^\s*\{?[23]\}?)?)$"
 )
 _RECURRING = re.compile(r"(-?)(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d+)\}|(\d))")
@@ -96,10 +96,15 @@ class PlainNumber:
     unit: frozenset[str] = frozenset()
     places: int = 0
 
-    def equals(self, other: PlainNumber) -> bool:
-        """Same value, and units that do not contradict each other."""
+    def equals(self, other: PlainNumber, tolerance: Fraction = Fraction(0)) -> bool:
+        """Same value, and units that do not contradict each other.
+
+        Values are the same where they differ by at most `tolerance` times the larger of them (in magnitude).
+        """
         if not (self.unit <= other.unit or other.unit <= self.unit):
             return False
+        if abs(self.value - other.value) <= tolerance * max(abs(self.value), abs(other.value)):
+            return True
         long = [places for places in (self.places, other.places) if places >= _EXACT_PLACES]
         return self.value == other.value or bool(long and abs(self.value - other.value) < Fraction(1, 10 ** min(long)))
 
@@ -202,7 +207,7 @@ def _unit(text: str) -> frozenset[str] | None:
     r"""The words of a unit, empty for none, or None where `text` is not a unit (`\pi`, `x`, `or 7`)."""
     if not text.strip():
         return frozenset()
-    written = _TEXT.sub(r" \1 ", text)
+    written = TEXT.sub(r" \1 ", text)
     in_text = written != text
     glued = text[0].isalpha()
     written = re.sub(r"\^\s*\{?\s*([23])\s*\}?", r" ^\1 ", written).replace("²", " ^2 ").replace("³", " ^3 ")
@@ -243,7 +248,7 @@ def split_unit(text: str) -> tuple[str, frozenset[str]]:
 
 def plain_text(text: str) -> str:
     """A normalised answer without text commands and without the white space that carries no meaning."""
-    text = _TEXT.sub(r"\1", text)
+    text = TEXT.sub(r"\1", text)
     text = re.sub(r"(?<=\w)\s+(?=\w)", "\x00", text)
     text = re.sub(r"\s+", "", text).replace("\x00", " ")
     text = re.sub(r"\\(sqrt|frac)\s*([0-9])", r"\\\1{\2}", text)
@@ -255,11 +260,14 @@ def is_word(text: str) -> bool:
     return bool(re.fullmatch(r"(?:\\text|\\textbf|\\mbox)\s*\{[A-Za-z ,]{2,}\}", text))
 
 
-def decide(left: str, right: str) -> bool | None:
-    """Whether two normalised answers are the same, or None where only symbolic mathematics can tell."""
+def decide(left: str, right: str, tolerance: Fraction = Fraction(0)) -> bool | None:
+    """Whether two normalised answers are the same, or None where only symbolic mathematics can tell.
+
+    Plain numbers may differ by `tolerance` (`PlainNumber.equals`).
+    """
     first, second = plain_number(left), plain_number(right)
     if first and second:
-        return first.equals(second)
+        return first.equals(second, tolerance)
     if (first and _decimal_comma(right) == first.value) or (second and _decimal_comma(left) == second.value):
         return True
     if plain_text(left) == plain_text(right):
@@ -291,12 +299,3 @@ def same_text(left: str, right: str) -> bool:
         return re.sub(r"\s+", " ", text).strip().strip("\"'`*").rstrip(".!;,: ").strip("\"'`*").casefold()
 
     return words(left) == words(right)
-
-
-def choice_letter(text: str) -> str | None:
-    r"""The letter A to J that a choice such as `(C)`, `C. Paris`, `\text{C}` or `C` names."""
-    bare = _TEXT.sub(r"\1", normalise(text)).strip()
-    match = re.fullmatch(
-        r"\(?\s*([A-Ja-j])\s*(?:\)|[.:])?|(?:\(([A-J])\)|([A-J])[.):])\s*\S.*|([B-HJ])\s+\S.*", bare, re.DOTALL
-    )
-    return next(group for group in match.groups() if group).upper() if match else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping
 
 from models.templates import Template
-from worker.equivalence import LONGEST, NUMBER, choice_letter
+from worker.choices import letter_of
+from worker.equivalence import LONGEST, NUMBER
 
 _LONGEST_PHRASE = 120
 """Characters: an "answer is ..." that goes on for longer is prose, not an answer."""
@@ -35,7 +37,10 @@ _JOINED = re.compile(
 _HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
 _ANSWER_LABEL = re.compile(r"^[^\w\n]*(?:the\s+|final\s+)*answer[^\w\n]*:[ \t]*\**\s*", re.IGNORECASE | re.MULTILINE)
 _DECIMAL_COMMA = r"(?<![\d,(\[{])\d+,\d{1,2}(?![\w,)\]}])"
-_NUMBER = re.compile(rf"(?<![\w.])-?\s?[$€£]?(?:{_DECIMAL_COMMA}|{NUMBER}(?:\s*/\s*{NUMBER})?)")
+_EXPONENT = (
+    r"(?:[eE][-+]?\d+(?!\w)|\s*(?:\\times|\\cdot|×|\*)\s*10\s*(?:\^\s*(?:\{\s*[-−]?\d+\s*\}|[-−]?\d+)|[⁻⁰¹²³⁴-⁹]+))"
+)
+_NUMBER = re.compile(rf"(?<![\w.])[-−]?\s?[$€£]?(?:{_DECIMAL_COMMA}|{NUMBER}(?:\s*/\s*{NUMBER}|{_EXPONENT})?)")
 _SYMBOL = re.compile(r"(?:[A-Za-z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _LETTER_AT_START = re.compile(r"^\W*([A-J])(?:[.):]|\W*$)")
 _LETTER_AFTER = re.compile(
@@ -80,16 +85,18 @@ def _braced(text: str) -> str | None:
     return None
 
 
-def extract_answer(text: str, template: Template) -> str | None:
-    """The final answer of `text` as the template's answer kind reads it, None where there is none."""
+def extract_answer(text: str, template: Template, options: Mapping[str, str] | None = None) -> str | None:
+    """The final answer of `text` as the template's answer kind reads it, None where there is none.
+
+    `options` are those of a multiple choice, by letter.
+    """
     text = without_thinking(text).strip()
     if not text:
         return None
     if template.answer == "text":
-        labels = list(_ANSWER_LABEL.finditer(text))
-        return (text[labels[-1].end() :].strip() or None) if labels else text
+        return _words(text)
     if template.answer == "choice":
-        return _choice(text)
+        return _choice(text, options or {})
     hashes = _HASHES.findall(text)
     announced = [boxed(text), hashes[-1] if hashes else None, _phrase(text)]
     if template.answer == "math":
@@ -150,16 +157,27 @@ def _number_in(text: str) -> str | None:
     return match.group().strip().rstrip(".") if match else None
 
 
-def _choice(text: str) -> str | None:
+def _words(text: str) -> str | None:
+    if inside := boxed(text):
+        return inside
+    labels = list(_ANSWER_LABEL.finditer(text))
+    return (text[labels[-1].end() :].strip() or None) if labels else text
+
+
+def _choice(text: str, options: Mapping[str, str]) -> str | None:
     inside = boxed(text)
-    if inside and (letter := choice_letter(inside)):
+    if inside and (letter := letter_of(inside, options)):
         return letter
     for match in list(_ANNOUNCED.finditer(text))[: -_TRIED - 1 : -1]:
+        line = text[match.end() : match.end() + LONGEST].lstrip().partition("\n")[0]
+        for said in (line, _SENTENCE_END.split(line, maxsplit=1)[0]):
+            if options and (letter := letter_of(said.strip(" *:"), options)):
+                return letter
         after = _LETTER_AFTER.match(text[match.end() :])
         if after and (after.group(1).isupper() or not text[match.end() + after.end() :].strip(" .)*\n")):
             return after.group(1).upper()
     lines = [line for line in text.splitlines() if line.strip()]
-    if letter := choice_letter(lines[-1].strip(" *")):
+    if letter := letter_of(lines[-1].strip(" *"), options):
         return letter
     if start := _LETTER_AT_START.match(lines[0]):
         return start.group(1)

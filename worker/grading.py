@@ -6,13 +6,16 @@ import asyncio
 import multiprocessing
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures.process import BrokenProcessPool
+from fractions import Fraction
 from typing import Any
 
-from models.templates import Template
-from strategies.protocols import TransientError
-from worker.equivalence import choice_letter, decide, normalise, same_text
+from models.templates import ANSWER_KINDS, Template
+from strategies.protocols import Answers, QueryError, TransientError
+from worker.choices import letter_of, options_in
+from worker.equivalence import decide, normalise, same_text
+from worker.extensions import load_extension
 from worker.extraction import extract_answer
 from worker.math_process import prepare, same_mathematics
 
@@ -123,17 +126,20 @@ class GradingPool:
 
 
 class Grader:
-    """`strategies.protocols.Answers` for one template."""
+    """`strategies.protocols.Answers` for one template; `prompt` is the problem's, where it lists options."""
 
-    def __init__(self, template: Template, pool: GradingPool, remembered: int = 8192) -> None:
+    def __init__(self, template: Template, pool: GradingPool, prompt: str = "", remembered: int = 8192) -> None:
         self._template = template
         self._pool = pool
+        self._options = options_in(prompt) if template.answer == "choice" else {}
+        # As it is written: 0.01 is one hundredth, and no binary fraction beside it.
+        self._tolerance = Fraction(repr(template.tolerance))
         self._remembered = remembered
         self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
 
     async def extract(self, text: str) -> str | None:
         """The final answer in a finished solution, or None where there is none to be read."""
-        return extract_answer(text, self._template)
+        return extract_answer(text, self._template, self._options)
 
     async def equivalent(self, left: str, right: str) -> bool:
         """Whether both are the same answer under the convention of docs/grading.md. Symmetric."""
@@ -142,12 +148,12 @@ class Grader:
         if self._template.answer == "text":
             return same_text(left, right)
         if self._template.answer == "choice":
-            first, second = choice_letter(left), choice_letter(right)
-            return first == second if first and second else same_text(left, right)
-        key = tuple(sorted((normalise(left), normalise(right))))
-        decided = decide(*key)
+            letters = [letter_of(side, self._options) for side in (left, right)]
+            return letters[0] == letters[1] if all(letters) else same_text(left, right)
+        first, second = sorted((normalise(left), normalise(right)))
+        decided = decide(first, second, self._tolerance)
         if decided is None and self._template.answer == "math":
-            decided = await self._symbolic((key[0], key[1]))
+            decided = await self._symbolic((first, second))
         return bool(decided)
 
     async def _symbolic(self, key: tuple[str, str]) -> bool:
@@ -159,3 +165,27 @@ class Grader:
         if len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return same
+
+
+def answers_of(template: Template, pool: GradingPool, prompt: str) -> Answers:
+    """What reads and compares the answers of one problem: ours, or the grader of a package that the template names.
+
+    Raises:
+        QueryError: the package is not here, or cannot be loaded.
+    """
+    if template.answer in ANSWER_KINDS:
+        return Grader(template, pool, prompt)
+    added: Answers | None = load_extension("graders", template.answer)
+    if added is None:
+        raise QueryError(f"{template.answer}: no installed package provides this grader; install the one that does")
+    return added
+
+
+def grade_by(answers: Answers) -> Callable[[str, str], Awaitable[bool]]:
+    """grade(text, reference): whether a whole solution comes to the reference answer."""
+
+    async def grade(text: str, reference: str) -> bool:
+        answer = await answers.extract(text)
+        return answer is not None and await answers.equivalent(answer, reference)
+
+    return grade

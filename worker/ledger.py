@@ -171,14 +171,18 @@ class Ledger:
             dollars=dollars(self.costs.price, prompt=prompt_tokens, cached=None, generated=0, gpu_seconds=gpu_seconds),
         )
 
-    def scoring(self, candidate: Candidate, passes: Sequence[TokenUsage], gpu_seconds: float) -> None:
+    def scoring(
+        self, candidate: Candidate, passes: Sequence[TokenUsage], gpu_seconds: float, costs: CostModel | None = None
+    ) -> None:
         """Book the scoring of one candidate; a verifier that computes nothing costs nothing and has no row.
+
+        `costs` are of a verifier that no budget holds anything back for.
 
         Canonically it is one pass over the longest of the prefixes, its scored positions' logits included, from where
         the scoring of a step before it ended.
         """
         self._unscored.pop(candidate.path, None)
-        costs = self.costs.verifier
+        costs = costs or self.costs.verifier
         if not passes or costs is None:
             return
         architecture, longest = costs.architecture, max(one.prompt_tokens for one in passes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.costs import CostModel
+from models.settings import Price
 from models.templates import Template
 from strategies.protocols import ProblemView, QueryError, Scores, Step, Verifier
 from strategies.task import Candidate
@@ -42,6 +43,9 @@ class ScoringMeter:
         first = len(steps) - 1 if last_only and (costs or candidate.parent) else 0
         if costs is None:
             scores = await self._verifier.score(self._problem, steps, first=first)
+            if scores.passes:
+                # Of a package's verifier, of which nothing is known but the tokens that it says it read.
+                self._ledger.scoring(candidate, scores.passes, 0.0, CostModel(self._verifier.name, None, Price()))
         else:
             scores = await self._timed(costs, candidate, steps, first)
         if len(scores.steps) != len(steps) - first or not all(0.0 <= score <= 1.0 for score in scores.steps):

@@ -7,21 +7,24 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
 from models.costs import CostModel
 from models.errors import UserError
 from models.specification import KeepTree
-from models.transitions import Outcome
+from models.transitions import Claim, Outcome
 from strategies import registry
-from strategies.protocols import EngineDied, Message, ProblemView, QueryError, TransientError
+from strategies.protocols import Answers, EngineDied, ProblemView, QueryError, TransientError
 from strategies.sequential_revision import place_of
-from strategies.task import Budget, Candidate, Solution, Task
-from worker.grading import Grader, GradingPool
+from strategies.task import Budget, Candidate, Solution, Strategy
+from strategies.votes import classify
+from worker.extensions import check_packages
+from worker.grading import GradingPool, answers_of, grade_by
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine
-from worker.scoring import ScoringMeter
+from worker.metered import Question, metered_task
 from worker.verifiers import Verifiers
 from worker.work import Work
 
@@ -43,7 +46,8 @@ class Attempt:
         self.ledger = Ledger(costs, prompt_charged=bool(work.own))
         self._engine = engine
         self._verifiers = verifiers
-        self._grader = Grader(work.context.template, pool)
+        self._pool = pool
+        self._answers: Answers
         self._meter: Meter | None = None
         self._taken: list[Candidate] = []
 
@@ -74,45 +78,37 @@ class Attempt:
     async def _solve(self) -> Solution:
         work, context = self.work, self.work.context
         claim, specification = work.claim, context.specification
+        check_packages(specification.packages)
+        self._answers = answers_of(context.template, self._pool, work.prompt)
         budget = Budget(claim.budget_amount, claim.budget_unit)  # type: ignore[arg-type]
-        turns = context.template.messages(work.prompt, work.subject, work.level)
-        messages = [Message(role, content) for role, content in turns]
-        prefix = await self._engine.generator.encode(messages)
-        problem = ProblemView(work.key, work.prompt, work.answer)
         verifier = None
         if specification.verifier:
-            scorer, costs = await self._verifiers.find(
-                specification.verifier, specification.verifier_identity, self._is_right
+            verifier = await self._verifiers.find(
+                specification.verifier, specification.verifier_identity, grade_by(self._answers)
             )
-            self.ledger.costs = replace(self.ledger.costs, verifier=costs)
-            verifier = ScoringMeter(scorer, self.ledger, problem, context.template, self._engine.clock)
-        self._meter = Meter(
-            self._engine,
-            self.ledger,
-            prefix=prefix,
-            messages=messages,
-            template=context.template,
-            sampling=context.sampling,
-            budget=budget,
-            job_seed=specification.seed,
-            problem_key=work.key,
+        question = Question(
+            ProblemView(work.key, work.prompt, work.answer),
+            context.template,
+            context.sampling,
+            specification.seed,
+            work.subject,
+            work.level,
         )
-        width = self._meter.width()
-        task = Task(
-            problem=problem,
-            generator=self._meter,
-            verifier=verifier,
-            answers=self._grader,
-            budget=budget,
-            seed=specification.seed,
-            candidates=self._take_over(budget, width),
-            width=width,
-        )
-        strategy = registry.build(claim.strategy, claim.parameters)
-        if not registry.find(claim.strategy).searches:
-            return await strategy.solve(task)
-        async with self._engine.seats.taken(width):
-            return await strategy.solve(task)
+        task, self._meter = await metered_task(question, self._engine, self.ledger, self._answers, budget, verifier)
+        strategy = self._strategy(claim)
+        task.candidates = self._take_over(budget, task.width)
+        entry = registry.find(claim.strategy)
+        async with self._engine.seats.taken(task.width) if entry.searches else nullcontext():
+            solution = await strategy.solve(task)
+        if entry.package is not None:
+            await classify(solution.candidates, self._answers)  # what the record needs, a package need not know
+        return solution
+
+    def _strategy(self, claim: Claim) -> Strategy:
+        try:
+            return registry.build(claim.strategy, claim.parameters)
+        except ValueError as error:
+            raise QueryError(str(error)) from None
 
     def _take_over(self, budget: Budget, width: int) -> list[Candidate]:
         """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""
@@ -138,20 +134,23 @@ class Attempt:
         # Nobody goes on from here, so the ids that steps would continue are not kept.
         outcome = self._ended("done", [replace(candidate, tokens=None) for candidate in solution.candidates])
         outcome.answer, outcome.stopped = solution.answer, solution.stopped
+        voters = [one for one in solution.candidates if one.answer_class >= 0]
+        chosen = next((one for one in voters if one.path == solution.chosen), None)
+        outcome.voters = len(voters)
+        outcome.votes = sum(chosen is not None and one.answer_class == chosen.answer_class for one in voters)
+        outcome.score = chosen.score if chosen else None
         if reference is not None:
-            verdicts = {-1: False}
+            # Each answer by itself: with a tolerance, one of a class can be right and another not.
+            verdicts: dict[str | None, bool] = {None: False}
+            for answer in (solution.answer, *(candidate.answer for candidate in solution.candidates)):
+                if answer not in verdicts and answer is not None:
+                    verdicts[answer] = await self._answers.equivalent(answer, reference)
             for candidate, row in zip(solution.candidates, outcome.candidates, strict=True):
-                if candidate.answer_class not in verdicts and candidate.answer is not None:
-                    verdicts[candidate.answer_class] = await self._grader.equivalent(candidate.answer, reference)
-                row["correct"] = None if candidate.finish_reason == "step" else verdicts[candidate.answer_class]
-            outcome.correct = solution.answer is not None and await self._grader.equivalent(solution.answer, reference)
+                row["correct"] = None if candidate.finish_reason == "step" else verdicts[candidate.answer]
+            outcome.correct = verdicts[solution.answer]
         left = left_behind(solution, self.work.context.specification.keep_tree)
         outcome.candidates = [row for row in outcome.candidates if row["path"] in left]
         return outcome
-
-    async def _is_right(self, text: str, reference: str) -> bool:
-        answer = await self._grader.extract(text)
-        return answer is not None and await self._grader.equivalent(answer, reference)
 
     def _failed(self, error: BaseException, max_retries: int) -> Outcome:
         if isinstance(error, EngineDied):

@@ -34,12 +34,16 @@ class Claim:
 
 @dataclass(slots=True)
 class Outcome:
-    """How an attempt ended. `candidates` and `usage` are rows without their keys."""
+    """How an attempt ended. `candidates` and `usage` are rows without their keys; `votes`, `voters` and `score` as in
+    `models.tables.Query`."""
 
     claim: Claim
     state: Literal["done", "drained", "failed", "retry", "cancelled"]
     answer: str | None = None
     correct: bool | None = None
+    votes: int | None = None
+    voters: int | None = None
+    score: float | None = None
     stopped: str | None = None
     reason: str | None = None
     retry_after: float = 0.0
@@ -189,6 +193,9 @@ def commit(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -
                 "new_state": next_state[outcome.state],
                 "new_answer": outcome.answer,
                 "new_correct": outcome.correct,
+                "new_votes": outcome.votes,
+                "new_voters": outcome.voters,
+                "new_score": outcome.score,
                 "new_stopped": outcome.stopped,
                 "new_error": outcome.reason if outcome.state == "failed" else None,
                 "new_sequential_tokens": outcome.sequential_tokens,
@@ -233,7 +240,8 @@ def commit(connection: Connection, outcomes: Sequence[Outcome], now: datetime) -
 
 
 _QUERY_RESULT = (
-    "state", "answer", "correct", "stopped", "error", "sequential_tokens", "retries", "suspect", "not_before", "ended_at",
+    "state", "answer", "correct", "votes", "voters", "score", "stopped", "error", "sequential_tokens", "retries", "suspect",
+    "not_before", "ended_at",
 )  # fmt: skip
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from models.catalogue import find_verifier
+from models.catalogue import find_verifier, verifier_entries
 from models.costs import CostModel
 from models.errors import UserError
 from strategies.protocols import QueryError, Reader, TransientError, Verifier
 from worker.engines import start_engine
+from worker.extensions import load_extension
 from worker.verifiers.exact import Exact
 from worker.verifiers.label_token import TINY_PRM, LabelFormat, LabelToken
 from worker.verifiers.mean_logprob import MeanLogprob
@@ -32,6 +33,7 @@ class Verifiers:
 
     def __init__(self) -> None:
         self._loaded: dict[str, Loaded] = {}
+        self._added: dict[str, Verifier] = {}
         self._loading = asyncio.Lock()
 
     async def find(self, name: str, identity: str | None, grade: Exact.Grade) -> tuple[Verifier, CostModel | None]:
@@ -45,6 +47,11 @@ class Verifiers:
             return MeanLogprob(), None
         if name == "exact":
             return Exact(grade), None
+        if name not in verifier_entries():
+            added = self._added.get(name) or load_extension("verifiers", name)
+            if added is not None:
+                self._added[name] = added
+                return added, None
         async with self._loading:
             if name not in self._loaded:
                 self._loaded[name] = await _load(name)

@@ -29,3 +29,9 @@ def test_every_command_has_an_example(name: str) -> None:
     commands = list(command.commands.values()) if isinstance(command, click.Group) else [command]
     shown = "\n".join(one.get_help(click.Context(one, info_name=name)) for one in commands)
     assert re.search(rf"Example:\n(.*\n)* +.*tts-jobs {name}", shown), shown
+
+
+def test_help_does_not_look_for_packages() -> None:
+    code = "import sys\nfrom cli.main import cli\ncli(['--help'], standalone_mode=False)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"importlib.metadata", "strategies.extensions"}.isdisjoint(done.stdout.split())

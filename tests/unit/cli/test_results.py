@@ -35,7 +35,8 @@ def test_one_row_for_each_query_in_the_order_of_the_file(desk: Desk) -> None:
         ("k3", "pending", None, None),
     ]
     assert rows[0] == {
-        "key": "k0", "prompt": "What is 0 + 1?", "answer": "1", "reference": "1", "correct": True, "state": "done",
+        "key": "k0", "prompt": "What is 0 + 1?", "answer": "1", "reference": "1", "correct": True, "votes": None,
+        "voters": None, "score": None, "state": "done",
         "error": None, "stopped": "complete", "samples": 2, "tokens": 13, "flops_canonical": 3e6, "gpu_seconds": 0.5,
         "dollars": 0.001, "wasted_tokens": 0,
     }  # fmt: skip

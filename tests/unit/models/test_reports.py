@@ -62,7 +62,18 @@ def answered(database: Database) -> Shelf:
     for got, correct in zip(claims, (True, True, False), strict=False):
         drawn = [candidate_row("0"), candidate_row("1", finish_reason="length", answer=None)]
         commit(
-            database, Outcome(got, "done", answer="2", correct=correct, candidates=drawn, usage=[usage_row(calls=2)])
+            database,
+            Outcome(
+                got,
+                "done",
+                answer="2",
+                correct=correct,
+                votes=1,
+                voters=2 - correct,
+                score=0.25 + correct / 2,
+                candidates=drawn,
+                usage=[usage_row(calls=2)],
+            ),
         )
     commit(database, Outcome(claims[3], "failed", reason="the prompt is too long"))
     return shelf
@@ -78,6 +89,9 @@ def test_accuracy_comes_with_its_interval_and_rates(database: Database, answered
     assert found["accuracy"] == 2 / 3
     assert (found["accuracy_low"], found["accuracy_high"]) == wilson(2, 3)
     assert (found["truncated_rate"], found["unparsed_rate"]) == (0.5, 0.5)
+    assert (found["answered"], found["vote_share"]) == (3, pytest.approx((1 + 1 + 1 / 2) / 3))
+    assert found["score"] == pytest.approx((0.75 + 0.75 + 0.25) / 3)
+    assert (untouched["answered"], untouched["vote_share"], untouched["score"]) == (0, None, None)
     assert (untouched["accuracy"], untouched["accuracy_low"], untouched["truncated_rate"]) == (None, None, None)
 
 

@@ -40,6 +40,9 @@ CHANGES: list[tuple[dict[str, Any], bool]] = [
     ({"parameters": {"aggregation": "min"}}, False),
     ({"budget_amount": 32}, False),
     ({"budget_unit": "tokens"}, False),
+    ({"template": template_to_dict(replace(load_template("math-boxed"), answer="text"))}, False),
+    ({"template": template_to_dict(replace(load_template("math-boxed"), answer="number", tolerance=0.01))}, False),
+    ({"template": template_to_dict(replace(load_template("math-boxed"), stop=("END",)))}, True),
 ]
 
 

@@ -89,3 +89,9 @@ def test_who_wants_a_verifier() -> None:
 def test_how_many_attempts_are_shown() -> None:
     assert list(registry.find("sequential_revision").shown({"length": 7})) == [0, 1, 2, 3, 4, 4, 4]
     assert list(registry.find("best_of_n").shown({})) == [0]
+
+
+def test_of_a_package_that_is_not_here_a_scheduler_knows_enough() -> None:
+    entry = registry.outline("nobodys")
+    assert (entry.sequences(Budget(16, "samples")), list(entry.shown({"feedback": True}))) == (16, [0])
+    assert registry.outline("greedy") is registry.find("greedy")

@@ -111,3 +111,35 @@ async def test_only_ties_depend_on_the_order(ballots: list[tuple[str | None, flo
         tied = leaders(voters, lambda v: v.score or 0.0)
         winners.append({Fraction(members[0].answer or 0) for members in tied})
     assert winners[0] == winners[1]
+
+
+class Neighbours(Fractions):
+    """Whole numbers are equal to those beside them: 1 and 2, 2 and 3, but not 1 and 3."""
+
+    async def equivalent(self, left: str, right: str) -> bool:
+        return abs(int(left) - int(right)) <= 1
+
+
+async def test_a_chain_of_equal_answers_is_one_class() -> None:
+    voters = [voter(index, answer) for index, answer in enumerate(["1", "9", "3", None, "2", "9"])]
+    await classify(voters, Neighbours())
+    assert [one.answer_class for one in voters] == [0, 1, 0, -1, 0, 1]
+
+
+@given(some.lists(some.integers(0, 30), max_size=12), some.randoms())
+async def test_classes_do_not_depend_on_the_order_even_where_equality_is_not_transitive(
+    numbers: list[int], dice: random.Random
+) -> None:
+    # By definition: two neighbours in the sorted list are parted where they are not equal.
+    ordered = sorted(set(numbers))
+    parted = [place for place in range(1, len(ordered)) if ordered[place] - ordered[place - 1] > 1]
+    ends = zip([0, *parted], [*parted, len(ordered)], strict=True)
+    expected = {frozenset(ordered[start:end]) for start, end in ends if ordered}
+    dice.shuffle(numbers)
+    voters = [voter(index, str(number)) for index, number in enumerate(numbers)]
+    await classify(voters, Neighbours())
+    found: dict[int, set[int]] = {}
+    for one in voters:
+        found.setdefault(one.answer_class, set()).add(int(one.answer or 0))
+    assert {frozenset(members) for members in found.values()} == expected
+    assert list(found) == list(range(len(found)))

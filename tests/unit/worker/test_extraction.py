@@ -69,6 +69,11 @@ def test_mathematics(text: str, answer: str | None) -> None:
         ("#### no idea, but 6 and 7.", "6"),
         ("It was 5, then 6.", "6"),
         ("10-4", "4"),
+        ("#### −5", "−5"),
+        (r"#### 3.2 \times 10^{-5} m", r"3.2 \times 10^{-5}"),
+        ("about 3 × 10⁸ m/s", "3 × 10⁸"),
+        ("#### 6.02e23", "6.02e23"),
+        ("It takes 2e minutes: 5 eggs", "5"),
         ("nothing", None),
         ("####", None),
     ],
@@ -130,6 +135,7 @@ def test_choices(text: str, answer: str | None) -> None:
         ("Answer:", None),
         ("\n", None),
         ("<think>x</think> y", "y"),
+        (r"Egypt, so \boxed{the Nile}.", "the Nile"),
     ],
 )
 def test_words(text: str, answer: str | None) -> None:

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -85,6 +86,25 @@ async def test_other_kinds_need_no_process() -> None:
     assert not await Grader(load_template("gsm8k-steps"), pool).equivalent(r"\sqrt{4}", "2")
     assert await Grader(load_template("choice"), pool).equivalent("(C) a lake", "c")
     assert await Grader(load_template("plain"), pool).equivalent("The Nile.", "the nile")
+
+
+async def test_a_tolerance_is_taken_as_it_is_written() -> None:
+    pool = GradingPool()
+    pool.close()
+    within = Grader(replace(load_template("gsm8k-steps"), tolerance=0.01), pool)
+    assert await within.equivalent("99", "100")
+    assert not await within.equivalent("98.9", "100")
+    assert not await Grader(load_template("gsm8k-steps"), pool).equivalent("99", "100")
+
+
+async def test_the_options_of_the_prompt_are_known() -> None:
+    pool = GradingPool()
+    pool.close()
+    grader = Grader(load_template("choice"), pool, "Where?\nA. Rome\nB. Bonn")
+    assert await grader.extract("The answer is Bonn.") == "B"
+    assert await grader.equivalent("B", "bonn")
+    assert not await grader.equivalent("A", "bonn")
+    assert not await Grader(load_template("choice"), pool).equivalent("B", "bonn")
 
 
 async def test_extraction_follows_the_template(pool: GradingPool) -> None:

@@ -39,6 +39,7 @@ async def pool() -> AsyncIterator[GradingPool]:
 async def test_a_vote_is_graded_candidate_by_candidate(pool: GradingPool) -> None:
     outcome, _, engine = await run(work(), boxed("4", "5", "8/2", "2+2"), pool)
     assert (outcome.state, outcome.answer, outcome.correct, outcome.stopped) == ("done", "4", True, "complete")
+    assert (outcome.votes, outcome.voters, outcome.score) == (3, 4, None)
     assert [row["path"] for row in outcome.candidates] == ["0", "1", "2", "3"]
     assert [row["correct"] for row in outcome.candidates] == [True, False, True, True]
     assert [row["answer_class"] for row in outcome.candidates] == [0, 1, 0, 0]
@@ -47,6 +48,15 @@ async def test_a_vote_is_graded_candidate_by_candidate(pool: GradingPool) -> Non
     assert spent(outcome) == 27
     assert outcome.sequential_tokens == 5
     assert engine.most_running == 4
+
+
+async def test_one_of_a_class_can_be_right_and_another_not(pool: GradingPool) -> None:
+    given = work(budget=(3, "samples"), answer="102")
+    near = replace(given.context, template=replace(given.context.template, answer="number", tolerance=0.01))
+    outcome, _, _ = await run(replace(given, context=near), boxed("100", "101", "7"), pool)
+    assert [row["answer_class"] for row in outcome.candidates] == [0, 0, 1]
+    assert [row["correct"] for row in outcome.candidates] == [False, True, False]
+    assert (outcome.answer, outcome.correct) == ("100", False)
 
 
 async def test_unparsed_and_cut_candidates_are_wrong_and_paid(pool: GradingPool) -> None:
@@ -65,6 +75,7 @@ async def test_no_answer_is_wrong_where_there_is_a_reference_and_ungraded_where_
 ) -> None:
     outcome, _, _ = await run(work(), lambda call: (5, 1, "?"), pool)
     assert (outcome.state, outcome.answer, outcome.correct) == ("done", None, False)
+    assert (outcome.votes, outcome.voters) == (0, 0)
     outcome, _, _ = await run(work(answer=None), boxed("4"), pool)
     assert (outcome.answer, outcome.correct) == ("4", None)
     assert [row["correct"] for row in outcome.candidates] == [None] * 4

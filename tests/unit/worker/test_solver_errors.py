@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,24 @@ async def test_the_querys_own_error_fails_it_at_once(error: Exception, pool: Gra
     assert engine.cancelled == 1
     wasted = [row for row in outcome.usage if row["disposition"] == "wasted"]
     assert [(row["calls"], row["at_least"]) for row in wasted] == [(2, True)]
+
+
+@pytest.mark.parametrize(
+    ("packages", "here"),
+    [({"tts-nobodys": "0.1"}, "not installed"), ({"pytest": "0.1"}, pytest.__version__)],
+)
+async def test_a_job_of_a_package_that_is_not_here_fails_with_a_sentence(
+    packages: dict[str, str], here: str, pool: GradingPool
+) -> None:
+    given = work()
+    specification = given.context.specification.model_copy(update={"packages": packages})
+    given = replace(given, context=replace(given.context, specification=specification))
+    outcome, _, _ = await run(given, boxed("4"), pool)
+    (name,) = packages
+    assert (outcome.state, outcome.reason) == (
+        "failed",
+        f"this worker has {name} {here} and the job needs 0.1; install it",
+    )
 
 
 @pytest.mark.parametrize(
