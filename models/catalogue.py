@@ -168,9 +168,9 @@ def record_model(connection: Connection, model: Model, now: datetime, *, kind: s
 def job_costs(connection: Connection, specification: JobSpecification) -> CostModel:
     """The costs of a job's models as they were recorded: the scheduler's machine need not have their weights."""
     costs = _recorded(connection, "generator", specification.generator, specification.generator_identity)
-    if specification.verifier is None or specification.verifier_identity == specification.verifier:
+    identity = specification.verifier_identity
+    if specification.verifier is None or identity in (None, specification.verifier):
         return costs  # a verifier without a model is its own identity
-    identity = specification.verifier_identity or ""
     return replace(costs, verifier=_recorded(connection, "verifier", specification.verifier, identity))
 
 
