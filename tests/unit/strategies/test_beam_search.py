@@ -93,15 +93,17 @@ def test_equal_siblings_are_one_and_nothing_takes_their_place() -> None:
     parent = Candidate("s0", "a", "step", None)  # type: ignore[arg-type]
     other = Candidate("s1", "a", "step", None)  # type: ignore[arg-type]
     nodes = [
-        Candidate(path, text, "step", None, parent=above)  # type: ignore[arg-type]
-        for path, text, above in (
-            ("s0.0", "x", parent),
-            ("s0.1", "x", parent),
-            ("s0.2", "y", parent),
-            ("s1.0", "x", other),
+        Candidate(path, text, finish, None, parent=above)  # type: ignore[arg-type]
+        for path, text, finish, above in (
+            ("s0.0", "x", "step", parent),
+            ("s0.1", "x", "step", parent),
+            ("s0.2", "y", "step", parent),
+            ("s0.3", "x", "stop", parent),
+            ("s1.0", "x", "step", other),
         )
     ]
-    assert [node.path for node in merge(nodes)] == ["s0.0", "s0.2", "s1.0"]
+    # One goes on and one has ended: they do not say the same.
+    assert [node.path for node in merge(nodes)] == ["s0.0", "s0.2", "s0.3", "s1.0"]
 
 
 @pytest.mark.parametrize("seed", range(5))

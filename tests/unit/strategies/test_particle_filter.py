@@ -91,6 +91,26 @@ def test_ended_particles_take_part() -> None:
     assert len([node for node in solution.candidates if len(node.lineage) == 3]) == 4
 
 
+def test_an_ended_particle_lives_on_and_multiplies() -> None:
+    """It is sure and the others are not, so after two more rounds there is nothing else."""
+    sure = SimulatedVerifier(given={"s0": 1.0, "s1": 0.5, "s2": 0.5, "s3": 0.5})
+    solution = asyncio.run(ParticleFilter().solve(searched(4, SimulatedModel(1.0, {"s0": 1}, length=3), sure)))
+    assert (solution.answer, solution.chosen) == ("42", "s0")
+    assert [node.path for node in solution.candidates if node.kept] == ["s0"]
+
+
+def test_a_particle_without_an_answer_abstains_however_good_it_is() -> None:
+    class Silent(SimulatedModel):
+        async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
+            made = await super().step(path, parent, temperature=temperature)
+            made.text = "I give up" if path == "s0" else made.text
+            return made
+
+    best = SimulatedVerifier(given={"s0": 0.9, "s1": 0.5})
+    solution = asyncio.run(ParticleFilter().solve(searched(2, Silent(1.0, length=1), best)))
+    assert (solution.answer, solution.chosen, solution.stopped) == ("42", "s1", "complete")
+
+
 def test_the_best_score_answers_and_a_vote_counts_particles() -> None:
     """Particles that end with 42 are more than any others, but their scores together are less than the highest."""
     model = SimulatedModel(0.5, length=1, seed=4)

@@ -21,6 +21,11 @@ SAMPLERS = ["majority_vote", "adaptive_consistency", "best_of_n", "weighted_vote
 """Those that draw whole solutions."""
 
 
+def without_rollouts(name: str) -> dict[str, int]:
+    """Parameters under which the scored step is the branch's own."""
+    return {"lookahead": 0} if name == "lookahead" else {}
+
+
 def search(
     name: str, width: int, model: SimulatedModel, verifier: SimulatedVerifier | None = None, **parameters: object
 ) -> Solution:
@@ -74,7 +79,7 @@ def test_a_branch_that_was_cut_neither_goes_on_nor_answers(name: str) -> None:
     """The last step of the best branch was cut behind its answer."""
     verifier = SimulatedVerifier(given={"s1": 0.9, "s0": 0.8})
     model = SimulatedModel(1.0, {"s0": 1}, length=1, cut=frozenset({"s1", "s2", "s3"}))
-    solution = search(name, 4, model, verifier, **{"lookahead": 0} if name == "lookahead" else {})
+    solution = search(name, 4, model, verifier, **without_rollouts(name))
     assert (solution.answer, solution.chosen) == ("42", "s0")
     assert set(verifier.scored) == {"s0"}
     assert all(node.answer is None for node in solution.candidates if node.finish_reason == "length")
@@ -109,8 +114,7 @@ async def test_a_score_that_fails_fails_the_choice(name: str) -> None:
 @pytest.mark.parametrize("name", ["beam_search", "lookahead", "dvts"])
 def test_one_branch_is_kept_where_there_are_no_more_than_m(name: str, width: int) -> None:
     """n // M is zero below M, and the last zero of a list are all of it."""
-    parameters = {"lookahead": 0} if name == "lookahead" else {}
-    solution = search(name, width, SimulatedModel(length=2), beam_width=5, **parameters)
+    solution = search(name, width, SimulatedModel(length=2), beam_width=5, **without_rollouts(name))
     assert sorted(children_of(solution).values()) == [width]
 
 
@@ -120,8 +124,9 @@ def test_one_branch_is_kept_where_there_are_no_more_than_m(name: str, width: int
 @pytest.mark.parametrize("name", ["beam_search", "lookahead", "dvts"])
 def test_the_best_are_kept_and_not_the_first(name: str) -> None:
     scores = {"s0": 0.1, "s1": 0.2, "s2": 0.9, "s3": 0.3}
-    parameters = {"lookahead": 0} if name == "lookahead" else {}
-    solution = search(name, 4, SimulatedModel(length=2), SimulatedVerifier(given=scores), beam_width=4, **parameters)
+    solution = search(
+        name, 4, SimulatedModel(length=2), SimulatedVerifier(given=scores), beam_width=4, **without_rollouts(name)
+    )
     assert set(children_of(solution)) == {"s2"}
 
 
@@ -137,8 +142,7 @@ def test_those_that_finish_late_answer_where_they_are_better(name: str) -> None:
             return made
 
     model = Late(1.0, dict.fromkeys(early, 1), length=3)
-    parameters = {"lookahead": 0} if name == "lookahead" else {}
-    solution = search(name, 4, model, SimulatedVerifier(given=early), **parameters)
+    solution = search(name, 4, model, SimulatedVerifier(given=early), **without_rollouts(name))
     assert {node.answer for node in solution.candidates if node.finish_reason == "stop"} == {"13", "42"}
     assert solution.answer == "42"
 

@@ -28,6 +28,32 @@ def test_parameters_are_its_fields() -> None:
 
 
 @pytest.mark.parametrize(
+    "entry", [entry for entry in registry.STRATEGIES.values() if entry.searches], ids=lambda e: e.name
+)
+def test_a_search_gives_up_after_forty_steps(entry: registry.Entry) -> None:
+    assert entry.make.model_fields["max_steps"].default == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [
+        ("adaptive_consistency", "confidence", 0.95),
+        ("best_of_n", "aggregation", "last"),
+        ("weighted_vote", "keep_top", 1.0),
+        ("beam_search", "beam_width", 4),
+        ("dvts", "beam_width", 4),
+        ("lookahead", "lookahead", 3),
+        ("rebase", "balance", 0.2),
+        ("particle_filter", "answer", "best"),
+        ("mcts", "exploration", 1.41),
+        ("mcts", "children", 4),
+    ],
+)
+def test_what_is_not_given_is_as_published(name: str, parameter: str, value: object) -> None:
+    assert registry.find(name).make.model_fields[parameter].default == value
+
+
+@pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
         ("beam", {}, "unknown strategy 'beam'; choose one of greedy, majority_vote, adaptive_consistency, best_of_n"),

@@ -1,6 +1,7 @@
 """Drawing samples: what is reused, what is cut, what is scored."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,14 @@ async def test_what_was_cut_is_never_an_answer(finish: str) -> None:
     drawn, exhausted = await draw_samples(act.task)
     assert [made.answer for made in drawn] == [None, "6"]
     assert exhausted == (finish == "clipped")  # only the budget's own cut says that more was wanted
+
+
+async def test_an_answer_is_read_in_the_whole_solution_and_not_in_its_last_step() -> None:
+    begun = candidate("s0", Line("so x =", finish="step"))
+    ended = replace(candidate("s0.0", Line(" 5")), parent=begun)
+    act = scene([], given=[ended])
+    (drawn,), _ = await draw(act.task, ["s0.0"])
+    assert drawn.answer == "5"
 
 
 async def test_a_cut_candidate_that_is_reused_loses_the_answer_it_came_with() -> None:

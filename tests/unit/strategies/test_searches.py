@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -84,6 +85,21 @@ def test_the_answer_is_the_weighted_vote_of_what_ended(name: str, width: int, se
 
 
 @pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_step_that_says_nothing_is_neither_scored_nor_continued(name: str, length: int) -> None:
+    class Blank(SimulatedModel):
+        async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
+            made = await super().step(path, parent, temperature=temperature)
+            return replace(made, text=" \n") if path == "s1" else made
+
+    verifier = SimulatedVerifier(given={"s1": 1.0})
+    solution = solve(name, 8, Blank(1.0, length=length), verifier)
+    assert "s1" not in verifier.scored
+    assert "s1" not in parents_of(solution)
+    assert not next(node for node in solution.candidates if node.path == "s1").kept
+
+
+@pytest.mark.parametrize("name", SEARCHES)
 def test_steps_that_say_the_same_are_one_or_count_as_they_come(name: str) -> None:
     """All siblings are equal. Where they are one, one is scored and one votes."""
     verifier = SimulatedVerifier()
@@ -121,6 +137,18 @@ def test_a_budget_that_ends_a_search_leaves_an_answer_or_says_so(name: str) -> N
         assert solution.stopped in ("budget", "complete")
         if solution.stopped == "complete":
             assert solution.answer is not None
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_branch_that_the_budget_cut_early_is_told_though_others_end(name: str) -> None:
+    class Clipping(SimulatedModel):
+        async def step(self, path: str, parent: Candidate | None, *, temperature: float | None = None) -> Candidate:
+            made = await super().step(path, parent, temperature=temperature)
+            return replace(made, finish_reason="clipped") if path == "s1" else made
+
+    solution = solve(name, 8, Clipping(1.0))
+    assert solution.stopped == "budget"
+    assert solution.answer == (None if name == "mcts" else "42")  # which begins no round once a call was cut
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -64,10 +64,17 @@ async def test_what_is_kept_is_counted_exactly_and_the_lower_index_goes_first() 
     assert (await build("weighted_vote", {"keep_top": 0.07}).solve(scene(lines).task)).answer == "1"
 
 
+@pytest.mark.parametrize(("keep_top", "answer"), [(1e-12, "1"), (0.25, "1"), (0.5, "1"), (0.51, "2"), (0.75, "2")])
+async def test_what_is_kept_is_rounded_up(keep_top: float, answer: str) -> None:
+    """Of four the best two disagree, and the third outvotes the best."""
+    lines = [Line("= 1", (0.9,)), Line("= 2", (0.8,)), Line("= 2", (0.7,)), Line("= 3", (0.1,))]
+    assert (await build("weighted_vote", {"keep_top": keep_top}).solve(scene(lines).task)).answer == answer
+
+
 async def test_who_has_no_answer_takes_no_place_among_the_best() -> None:
     lines = [Line("I do not know", (1.0,)), Line("= 1", (0.2,)), Line("= 2", (0.9,), "length"), Line("= 2", (0.1,))]
-    solution = await build("weighted_vote", {"keep_top": 0.5}).solve(scene(lines).task)
-    assert solution.answer == "1"
+    for keep_top in (0.3, 0.5):
+        assert (await build("weighted_vote", {"keep_top": keep_top}).solve(scene(lines).task)).answer == "1"
 
 
 async def test_no_votes_no_answer() -> None:
