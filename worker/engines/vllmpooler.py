@@ -58,7 +58,8 @@ async def start_pooler(name: str, entry: ModelEntry) -> VllmPooler:
         UserError: the model or an engine argument is wrong, does not fit this machine, or has no head of that kind.
     """
     task = "classify" if entry.format == "orm" else "token_classify"
-    core = await start_core(name, entry, runner="pooling")
+    # All tokens: which are tags is known here, and vLLM's own choice is the published tokenizer's.
+    core = await start_core(name, entry, runner="pooling", pooler_config={"task": task, "tok_pooling_type": "ALL"})
     offered = await core.engine.get_supported_tasks()
     if task not in offered:
         await core.close()

@@ -75,13 +75,15 @@ class StepHead:
         """Raises QueryError where the candidate does not fit the model's context, or the head is of another kind."""
         tokens, places = await self._format.write(self.name, self._pooler, problem.prompt, steps)
         pooled = await self._pooler.pool(tokens)
-        if len(pooled.rows) != len(tokens):
+        rows = pooled.rows
+        if len(rows) == len(tokens):
+            rows = tuple(rows[place] for place in places)
+        elif len(rows) != len(places):  # a server may answer at its model's tags alone
             raise QueryError(
-                f"{self.name}: {len(pooled.rows)} labels came of {len(tokens)} tokens; "
-                "give the verifier's own weights, served without a step_tag_id"
+                f"{self.name}: {len(rows)} labels came of {len(tokens)} tokens and {len(places)} steps; "
+                "give the verifier's own weights"
             )
-        chances = tuple(probability(self.name, pooled.rows[place]) for place in places[first:])
-        return Scores(chances, (pooled.usage,))
+        return Scores(tuple(probability(self.name, row) for row in rows[first:]), (pooled.usage,))
 
 
 class SolutionHead:

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from strategies.protocols import Message, NextTokens, ProblemView, QueryError, Reader, Scores, Step
 
-
 NUMBERED = re.compile(r"\W*Step \d+")
 
 
