@@ -266,7 +266,7 @@ async def test_vllm_is_asked_for_tokens_by_their_ids(server: Server) -> None:
 
 async def test_a_chat_server_cannot_be_read_from(server: Server) -> None:
     server.chats()
-    with pytest.raises(UserError, match="tells no token ids of some-model; serve it with `vllm serve` or llama.cpp"):
+    with pytest.raises(UserError, match=r"tells no token ids of some-model; serve it with `vllm serve` or llama\.cpp"):
         await start_reader("prm", entry(server))
 
 
