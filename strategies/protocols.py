@@ -185,7 +185,6 @@ class Pooled:
     usage: TokenUsage
 
 
-@runtime_checkable
 class Pooler(Protocol):
     """A model with a head of labels in the place of the vocabulary's: the ground of verifiers that are classifiers.
 

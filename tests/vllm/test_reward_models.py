@@ -179,7 +179,7 @@ def served(folder: Path, log: Path, *options: str) -> Iterator[str]:
             return False
 
     with servers.process(command, log) as server:
-        servers.wait_until(answers, seconds=240, what="vllm serve")
+        servers.wait_until(answers, seconds=600, what="vllm serve")
         yield f"http://127.0.0.1:{port}"
 
 

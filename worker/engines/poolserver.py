@@ -17,16 +17,25 @@ from worker.engines.vllmserver import served_context, tokens_of
 
 
 class PoolServer:
-    """One `vllm serve` of a pooling model."""
+    """One `vllm serve` of a pooling model. `extra` is sent with every request to pool."""
 
     def __init__(
-        self, name: str, endpoint: Endpoint, model: str, beginning: str | None, *, capacity: int, context: int
+        self,
+        name: str,
+        endpoint: Endpoint,
+        model: str,
+        beginning: str | None,
+        *,
+        capacity: int,
+        context: int,
+        extra: dict[str, Any],
     ) -> None:
         self.name = name
         self.context_length = context
         self.beginning = beginning
         self._endpoint = endpoint
         self._model = model
+        self._extra = extra
         self._slots = asyncio.Semaphore(capacity)
 
     async def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
@@ -41,7 +50,8 @@ class PoolServer:
         if len(tokens) > self.context_length:
             raise too_long(len(tokens), self.context_length)
         async with self._slots:
-            return pooled_of(await self._endpoint.post(f"{self._endpoint.root}/pooling", _request(self._model, tokens)))
+            body = _request(self._model, tokens) | self._extra
+            return pooled_of(await self._endpoint.post(f"{self._endpoint.root}/pooling", body))
 
     async def close(self) -> None:
         await self._endpoint.close()
@@ -86,4 +96,5 @@ async def start_pooler(name: str, entry: ModelEntry) -> PoolServer:
         beginning if isinstance(beginning, str) else None,
         capacity=capacity,
         context=context_of(entry, context),
+        extra=entry.engine_args,
     )

@@ -48,8 +48,8 @@ class PlainLines:
     async def write(self, name: str, pooler: Pooler, problem: str, steps: Sequence[Step]) -> Written:
         if pooler.beginning is None:
             raise QueryError(
-                f"{name}: the engine does not tell the token that begins a text; "
-                "start `vllm serve` with --enable-tokenizer-info-endpoint, or use engine vllm"
+                f"{name}: the token that begins a text is not known; give the model's own tokenizer, "
+                "and start a `vllm serve` with --enable-tokenizer-info-endpoint"
             )
         newline = (await pooler.tokenize("\n"))[-1]
         tokens = list(await pooler.tokenize(pooler.beginning + problem + "\n"))
