@@ -195,7 +195,7 @@ async def test_a_published_format_scores_the_same_behind_a_server(here: Path, na
         tag = json.dumps({"step_tag_id": model.tokenizer.convert_tokens_to_ids("<extra_0>")})
         options = ["--runner", "pooling", "--pooler-config", tag]
     with served(here / "model", here / "log", *options) as url:
-        wrong, complaint = ("orm", "--runner pooling") if name == "math-shepherd" else ("rlhflow", "does not support")
+        wrong, complaint = ("orm", "does not pool") if name == "math-shepherd" else ("rlhflow", "completes nothing")
         table = f'engine = "openai"\nmodel = "prm"\nurl = "{url}"\narchitecture = "{here / "model"}"\n'
         (here / CONFIG_FILE).write_text(f"[verifiers.{name}]\n{table}[verifiers.{wrong}]\n{table}")
         verifiers = Verifiers()

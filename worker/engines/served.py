@@ -64,4 +64,11 @@ async def _server(name: str, endpoint: Endpoint, entry: ModelEntry) -> tuple[Lla
         raise UserError(
             f"{name}: {endpoint.url} tells no token ids of {model}; serve it with `vllm serve` or llama.cpp"
         )
+    if (
+        await endpoint.probe("POST", f"{endpoint.url}/completions", {"model": model, "prompt": "1", "max_tokens": 1})
+        is None
+    ):
+        raise UserError(
+            f"{name}: {endpoint.url} completes nothing; start `vllm serve {model}` without --runner pooling"
+        )
     return VllmServer(endpoint, model, reasoning_effort=effort, extra=extra), context

@@ -259,7 +259,7 @@ async def test_vllm_is_asked_for_tokens_by_their_ids(server: Server) -> None:
     finally:
         await reader.close()
     assert (seen.logprobs, seen.usage) == ((-1.5, -0.5), TokenUsage(9, 4, 0))
-    body = next(body for path, body, _ in server.asked if path == "/v1/completions")
+    _, body, *_ = [body for path, body, _ in server.asked if path == "/v1/completions"]
     assert body["prompt"] == [49, 50]
     assert (body["logprob_token_ids"], body["max_tokens"]) == ([45, 43], 1)
 
@@ -267,6 +267,12 @@ async def test_vllm_is_asked_for_tokens_by_their_ids(server: Server) -> None:
 async def test_a_chat_server_cannot_be_read_from(server: Server) -> None:
     server.chats()
     with pytest.raises(UserError, match=r"tells no token ids of some-model; serve it with `vllm serve` or llama\.cpp"):
+        await start_reader("prm", entry(server))
+
+
+async def test_a_pooling_server_cannot_be_read_from(server: Server) -> None:
+    tokenizes(server)
+    with pytest.raises(UserError, match="completes nothing; start `vllm serve some-model` without --runner pooling"):
         await start_reader("prm", entry(server))
 
 
