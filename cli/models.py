@@ -47,12 +47,13 @@ def list_models(as_json: bool) -> None:
     if as_json:
         output.print_json(rows)
         return
-    headings = ("model", "for", "engine", "from", "weights", "size", "parameters", "FLOPs")
+    headings = ("model", "for", "format", "engine", "from", "weights", "size", "parameters", "FLOPs")
     columns = [(heading, "right" if heading in ("size", "parameters") else "left") for heading in headings]
     cells = [
         (
             row["name"],
             row["kind"],
+            row["format"],
             row["engine"],
             row["from"],
             row["weights"] or row["url"] or ("not pulled" if row["engine"] else None),
@@ -119,7 +120,7 @@ def pull(name: str, as_json: bool) -> None:
     Example:
       tts-jobs models pull smollm2
     """
-    entry = generator_entries().get(name)
+    entry = {**verifier_entries(), **generator_entries()}.get(name)
     home = settings().home
     if entry is not None and entry.engine in SERVED:
         raise UserError(f"{name}: the engine {entry.engine} has no weights here, so there is nothing to pull")
@@ -136,6 +137,7 @@ def pull(name: str, as_json: bool) -> None:
 def _describe(name: str, entry: ModelEntry, kind: str) -> dict[str, Any]:
     path = None if entry.engine in SERVED else hub.resolve(entry.model, settings().home)
     source = Path(entry.architecture) if entry.architecture else path
+    configured = settings().generators if kind == "generator" else settings().verifiers
     architecture, problem = None, None
     try:
         architecture = read_architecture(source) if source is not None else None
@@ -144,9 +146,10 @@ def _describe(name: str, entry: ModelEntry, kind: str) -> dict[str, Any]:
     return {
         "name": name,
         "kind": kind,
+        "format": entry.format,
         "engine": entry.engine,
         "model": entry.model,
-        "from": CONFIG_FILE if name in {**settings().generators, **settings().verifiers} else "built-in",
+        "from": CONFIG_FILE if name in configured else "built-in",
         "weights": str(path) if path else None,
         "url": "none needed" if entry.engine == "instant" else _shown_url(entry.url),
         "bytes": _bytes(path) if path else None,

@@ -19,7 +19,7 @@ from models.architecture import Architecture, read_architecture
 from models.costs import CostModel
 from models.errors import UserError
 from models.heartbeats import product_version
-from models.settings import ModelEntry, Price, settings
+from models.settings import FORMATS, HEAD_FORMATS, ModelEntry, Price, settings
 from models.specification import JobSpecification
 from models.transitions import table
 from models.wire import lane_of
@@ -46,7 +46,13 @@ class Model:
 
     @property
     def costs(self) -> CostModel:
-        return CostModel(self.name, self.architecture, self.entry.price, self.entry.flops_per_second)
+        return CostModel(
+            self.name,
+            self.architecture,
+            self.entry.price,
+            self.entry.flops_per_second,
+            rereads=self.entry.format in HEAD_FORMATS,
+        )
 
 
 def generator_entries() -> dict[str, ModelEntry]:
@@ -55,24 +61,29 @@ def generator_entries() -> dict[str, ModelEntry]:
 
 
 def verifier_entries() -> dict[str, ModelEntry]:
-    """The verifiers that are models: the built-in ones; a table of the same name in tts-jobs.toml takes precedence."""
-    built_in = hub.builtin_verifiers()
-    return {**built_in, **{name: entry for name, entry in settings().verifiers.items() if name in built_in}}
+    """The verifiers that are models: the built-in ones, overridden by those of tts-jobs.toml."""
+    return {**hub.builtin_verifiers(), **settings().verifiers}
 
 
 def find_verifier(name: str) -> Model | None:
     """The model behind a verifier, None for one that needs none.
 
     Raises:
-        UserError: no verifier of that name, or its weights are not here.
+        UserError: no verifier of that name, its engine cannot read it, or its weights are not here.
     """
     if name in MODEL_FREE_VERIFIERS:
         return None
     entries = verifier_entries()
+    if name not in entries and name in FORMATS:
+        raise UserError(f"--verifier: {name} is a format without a model; name one in a [verifiers.{name}] table")
     if name not in entries:
         known = ", ".join([*MODEL_FREE_VERIFIERS, *sorted(entries)])
         raise UserError(f"--verifier: unknown verifier {name!r}; choose one of {known}")
-    return _resolve(name, entries[name])
+    entry = entries[name]
+    if entry.engine == "instant" or (entry.engine == "llamacpp" and entry.format in HEAD_FORMATS):
+        cure = "set engine to vllm, or to openai with the url of a `vllm serve`"
+        raise UserError(f"--verifier: {name}: {entry.engine} cannot read a {entry.format} model; {cure}")
+    return _resolve(name, entry, "--verifier")
 
 
 def find_generator(text: str) -> Model:
@@ -106,7 +117,7 @@ def find_generator(text: str) -> Model:
     )
 
 
-def _resolve(name: str, entry: ModelEntry) -> Model:
+def _resolve(name: str, entry: ModelEntry, option: str = "--generator") -> Model:
     home = settings().home
     if entry.engine in ("openai", "instant"):
         identity = f"{entry.engine}:{entry.url or ''}:{entry.model}"
@@ -114,16 +125,18 @@ def _resolve(name: str, entry: ModelEntry) -> Model:
     path = hub.resolve(entry.model, home)
     if path is None:
         if entry.model in hub.builtin_entries():
-            raise UserError(f"--generator: {name} is not here yet; run `tts-jobs models pull {entry.model}`")
+            raise UserError(f"{option}: {name} is not here yet; run `tts-jobs models pull {entry.model}`")
         if "/" not in entry.model or entry.model.startswith((".", "/", "~")):
-            raise UserError(f"--generator: {entry.model}: no such model file or directory; correct the path")
+            raise UserError(f"{option}: {entry.model}: no such model file or directory; correct the path")
         return Model(name, entry, None, entry.model + _settings_of(entry), architecture_of(entry, None))
     return Model(name, entry, path, hub.identity(path, home) + _settings_of(entry), architecture_of(entry, path))
 
 
 def _settings_of(entry: ModelEntry) -> str:
-    """What else may change the text a model writes: its candidates are shared only under the same settings."""
+    """What else may change the text a model writes or the scores it gives: both are shared only under the same."""
     given = {"reasoning_effort": entry.reasoning_effort, **entry.engine_args}
+    if entry.format is not None:
+        given["format"] = entry.format
     if not any(value is not None for value in given.values()):
         return ""
     return "+" + hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()[:12]

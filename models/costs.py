@@ -20,7 +20,8 @@ class CostModel:
 
     `flops_per_second` is the sustained speed that turns FLOPs into GPU-seconds where only a price per GPU-hour is
     known and a bound is needed before anything has run. `verifier`: the model that will read every completion of
-    this one, which a budget has to hold as well.
+    this one, which a budget has to hold as well. `rereads`: each of this model's passes reads its whole text, since no
+    cache of an earlier one serves it.
     """
 
     model: str
@@ -28,6 +29,7 @@ class CostModel:
     price: Price
     flops_per_second: float | None = None
     verifier: CostModel | None = None
+    rereads: bool = False
 
     def canonical_flops(self, prompt: int, generated: int, *, read: int) -> float | None:
         """FLOPs of one completion as if its query ran alone: its decoding, and the prefill of the `read` last tokens of

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import UserError
-from models.settings import ModelEntry
+from models.settings import Format, ModelEntry
 
 CHUNK = 1 << 20
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template*")
@@ -46,6 +46,14 @@ SHIPPED = ("tiny", "tiny-large", "tiny-prm")
 
 GGUF = "model.gguf"
 
+PUBLISHED: dict[Format, str] = {
+    "math-shepherd": "peiyi9979/math-shepherd-mistral-7b-prm",
+    "qwen-prm": "Qwen/Qwen2.5-Math-PRM-7B",
+    "rlhflow": "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data",
+    "skywork": "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B",
+}
+"""Process reward models on the Hub: the one that is meant where a verifier's format is all that is named."""
+
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -60,11 +68,16 @@ def builtin_entries() -> dict[str, ModelEntry]:
 
 def builtin_verifiers() -> dict[str, ModelEntry]:
     """The same for the verifiers that are models."""
-    return {"tiny-prm": _tiny("tiny-prm")}
+    entries = {"tiny-prm": _tiny("tiny-prm", form="tiny-prm")}
+    for form, model in PUBLISHED.items():
+        entries[form] = ModelEntry(engine="vllm", model=model, format=form)
+    return entries
 
 
-def _tiny(name: str, template: str | None = None) -> ModelEntry:
-    return ModelEntry(engine="llamacpp", model=name, max_sequences=64, context_length=1024, template=template)
+def _tiny(name: str, template: str | None = None, form: Format | None = None) -> ModelEntry:
+    return ModelEntry(
+        engine="llamacpp", model=name, max_sequences=64, context_length=1024, template=template, format=form
+    )
 
 
 def pull(name: str, home: Path) -> Path:

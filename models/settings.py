@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -15,6 +15,14 @@ from models.errors import UserError
 CONFIG_FILE = "tts-jobs.toml"
 
 Engine = Literal["vllm", "openai", "llamacpp", "instant"]
+
+Format = Literal["tiny-prm", "math-shepherd", "rlhflow", "qwen-prm", "skywork", "orm"]
+"""How a verifier that is a model is written to, and where in it the scores stand (docs/verifiers.md)."""
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+HEAD_FORMATS: frozenset[Format] = frozenset({"qwen-prm", "skywork", "orm"})
+"""Read from a head in the place of the vocabulary's, which only vLLM does, and from no prefix cache."""
 
 
 class Price(BaseModel):
@@ -34,7 +42,7 @@ class ModelEntry(BaseModel):
     """One `[generators.NAME]` or `[verifiers.NAME]` table.
 
     `engine_args` go to the engine as they are. `max_sequences` is how many sequences the engine runs at once.
-    `template` is the prompt template of jobs that name none.
+    `template` is the prompt template of jobs that name none. `format` is a verifier's: by default, that of its name.
     `flops_per_second`: sustained speed, needed only to bound a dollar budget under a per-hour price.
     """
 
@@ -48,6 +56,7 @@ class ModelEntry(BaseModel):
     context_length: int | None = Field(default=None, ge=1, description="tokens; the model's own by default")
     reasoning_effort: str | None = None
     template: str | None = None
+    format: Format | None = Field(default=None, description="how a verifier is written to")
     architecture: str | None = Field(
         default=None, description="config.json, directory or GGUF that FLOPs are computed from"
     )
@@ -82,6 +91,26 @@ class Settings(BaseSettings):
     max_retries: int = Field(default=5, ge=0, description="transient failures of one query before it fails")
     generators: dict[str, ModelEntry] = {}
     verifiers: dict[str, ModelEntry] = {}
+
+    @field_validator("generators")
+    @classmethod
+    def _no_formats(cls, generators: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
+        for name, entry in generators.items():
+            if entry.format is not None:
+                raise ValueError(f"[generators.{name}]: format is for verifiers; leave it out")
+        return generators
+
+    @field_validator("verifiers")
+    @classmethod
+    def _each_a_format(cls, verifiers: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
+        """A table that names no format has the format of its own name."""
+        found = {}
+        for name, entry in verifiers.items():
+            form = entry.format or next((known for known in FORMATS if known == name), None)
+            if form is None:
+                raise ValueError(f"[verifiers.{name}] needs a format, one of {', '.join(FORMATS)}")
+            found[name] = entry.model_copy(update={"format": form})
+        return found
 
     @classmethod
     def settings_customise_sources(
@@ -123,8 +152,9 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"{CONFIG_FILE} or TTS_{where.upper().replace('.', '__')}: {where}: {first['msg']}; correct the setting"
+            f"{CONFIG_FILE} or TTS_{where.upper().replace('.', '__')}: {where}: {reason}; correct the setting"
         ) from None
     except ValueError as error:
         raise UserError(f"{CONFIG_FILE}: {error}; correct the file") from None

@@ -155,12 +155,56 @@ class Reader(Protocol):
     name: str
     context_length: int
 
+    async def encode(self, messages: Sequence[Message]) -> Prefix:
+        """As `Generator.encode`; always token ids."""
+        ...
+
     async def tokenize(self, text: str) -> tuple[int, ...]:
         """The ids of a plain text, with what the model's tokenizer puts before one."""
         ...
 
     async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
         """How likely each token of `wanted` is behind `tokens`; what an earlier call shares with it is not read again.
+
+        Raises:
+            QueryError: the tokens do not fit the model's context.
+            TransientError: the engine could not answer now.
+            EngineDied: the engine will never answer again.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What a model's head says of a text: one row of logits, a logit for each label, at every token of it, or a single
+    row for all of it, by the model's kind. `usage` is the one forward pass, which reads all of the text anew."""
+
+    rows: tuple[tuple[float, ...], ...]
+    usage: TokenUsage
+
+
+class Pooler(Protocol):
+    """A model with a head of labels in the place of the vocabulary's: the ground of verifiers that are classifiers.
+
+    `context_length` is in tokens. `beginning` is the text of the token that begins a text, None where it is not known.
+    """
+
+    name: str
+    context_length: int
+    beginning: str | None
+
+    async def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """The ids of a whole conversation by the model's own chat template; no turn is left open."""
+        ...
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        """The ids of a plain text, with what the model's tokenizer puts before one."""
+        ...
+
+    async def pool(self, tokens: Sequence[int]) -> Pooled:
+        """One forward pass.
 
         Raises:
             QueryError: the tokens do not fit the model's context.

@@ -140,7 +140,8 @@ class Ledger:
             self.prompt_tokens = min(usage.prompt_tokens, self.prompt_tokens or usage.prompt_tokens)
         if self.costs.verifier is not None:
             # What stands before a step was read when the step before it was scored; a verifier reads no other attempt.
-            before = usage.prompt_tokens - self._behind(candidate) if candidate.parent is None else 0
+            unread = candidate.parent is None or self.costs.verifier.rereads
+            before = usage.prompt_tokens - self._behind(candidate) if unread else 0
             self._unscored[candidate.path] = most_scored(before, usage.generated_tokens)
 
     def _behind(self, candidate: Candidate) -> int:
@@ -179,22 +180,25 @@ class Ledger:
         `costs` are of a verifier that no budget holds anything back for.
 
         Canonically it is one pass over the longest of the prefixes, its scored positions' logits included, from where
-        the scoring of a step before it ended.
+        the scoring of a step before it ended. A verifier that `rereads` makes each of its passes from the beginning.
         """
         self._unscored.pop(candidate.path, None)
         costs = costs or self.costs.verifier
         if not passes or costs is None:
             return
-        architecture, longest = costs.architecture, max(one.prompt_tokens for one in passes)
-        self._read[candidate.path] = longest
+        longest = max(one.prompt_tokens for one in passes)
         known = max((self._read.get(one.path, 0) for one in candidate.lineage[:-1]), default=0)
+        self._read[candidate.path] = longest
         prompt = sum(one.prompt_tokens for one in passes)
         cached = _sum(one.cached_tokens for one in passes)
-        executed = None
+        read = prompt if costs.rereads else longest - known
+        architecture, executed, canonical = costs.architecture, None, None
         if architecture is not None:
             executed = _sum(
                 flops.scoring_flops(architecture, one.prompt_tokens, one.cached_tokens, 1) for one in passes
             )
+            whole = [flops.scoring_flops(architecture, one.prompt_tokens, 0, 1) for one in passes]
+            canonical = _sum(whole) if costs.rereads else flops.scoring_flops(architecture, longest, known, len(passes))
         self._book(
             UsageRow(
                 phase="score",
@@ -202,12 +206,10 @@ class Ledger:
                 calls=len(passes),
                 prompt_tokens=prompt,
                 cached_tokens=cached,
-                scored_tokens=longest - known,
+                scored_tokens=read,
                 flops=executed,
-                flops_canonical=flops.scoring_flops(architecture, longest, known, len(passes))
-                if architecture
-                else None,
-                flops_2nd=flops.flops_2nd(architecture, longest - known) if architecture else None,
+                flops_canonical=canonical,
+                flops_2nd=flops.flops_2nd(architecture, read) if architecture else None,
                 gpu_seconds=gpu_seconds,
                 dollars=dollars(costs.price, prompt=prompt, cached=cached, generated=0, gpu_seconds=gpu_seconds),
             ),

@@ -107,7 +107,7 @@ async def test_the_death_of_the_engines_process_is_told(generator: Generator) ->
         generator.generate(prefix, n=4, stop=[], max_tokens=400, sampling=PLAIN, seeds=range(4))
     )
     await asyncio.wait([running], timeout=0.5)
-    for process in generator._engine.engine_core.resources.engine_manager.processes:  # type: ignore[attr-defined]
+    for process in generator.core.engine.engine_core.resources.engine_manager.processes:  # type: ignore[attr-defined]
         os.kill(process.pid, signal.SIGKILL)
     async with asyncio.timeout(60):
         with pytest.raises(EngineDied):

@@ -108,6 +108,9 @@ async def start(name: str, entry: ModelEntry) -> LlamaCppGenerator:
     return LlamaCppGenerator(name, server, endpoint, client, capacity=capacity, context=context)
 
 
+start_reader = start
+
+
 def _context_length(path: Path, wanted: int | None) -> int:
     """Tokens per sequence: what is wanted, never more than the model was trained for."""
     header = read_header(path)

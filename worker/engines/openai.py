@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from models.errors import UserError
@@ -73,21 +74,41 @@ async def start(name: str, entry: ModelEntry) -> OpenAIGenerator:
         UserError: the URL is missing or wrong, or the key's environment variable is not set.
         TransientError: the server does not answer.
     """
+    async with connected(name, entry) as (endpoint, capacity):
+        dialect, served = await _dialect(endpoint, entry, await model_at(endpoint, entry))
+    return OpenAIGenerator(name, endpoint, dialect, capacity=capacity, context=context_of(entry, served))
+
+
+@contextlib.asynccontextmanager
+async def connected(name: str, entry: ModelEntry) -> AsyncIterator[tuple[Endpoint, int]]:
+    """The server at `entry.url`, and how many sequences it is sent at once; closed where the block fails.
+
+    Raises:
+        UserError: the URL is missing or wrong, or the key's environment variable is not set.
+    """
     if entry.url is None:
         raise UserError(f"{name}: engine openai needs url, such as http://localhost:8000/v1")
     capacity = entry.max_sequences or DEFAULT_SEQUENCES
     endpoint = Endpoint(_versioned(entry.url), key=_key(name, entry.api_key_env), connections=capacity + 4)
     try:
-        dialect, served = await _dialect(endpoint, entry, entry.model or await _first_model(endpoint))
+        yield endpoint, capacity
     except BaseException:
         await endpoint.close()
         raise
+
+
+def context_of(entry: ModelEntry, served: int | None) -> int:
+    """The smaller of what the entry and what the server says, in tokens."""
     known = [length for length in (entry.context_length, served) if length is not None]
-    return OpenAIGenerator(name, endpoint, dialect, capacity=capacity, context=min(known) if known else UNKNOWN_CONTEXT)
+    return min(known) if known else UNKNOWN_CONTEXT
+
+
+async def model_at(endpoint: Endpoint, entry: ModelEntry) -> str:
+    """The entry's model, or the first that the server offers where it names none."""
+    return entry.model or await _first_model(endpoint)
 
 
 async def _first_model(endpoint: Endpoint) -> str:
-    """The model a server offers, for an entry that names none."""
     offered = (await endpoint.probe("GET", f"{endpoint.url}/models") or {}).get("data") or []
     for model in offered:
         if isinstance(model, dict) and isinstance(model.get("id"), str):

@@ -24,8 +24,12 @@ def room(prefix: Prefix, context_length: int, max_tokens: int) -> int:
     if length is None:
         return max_tokens
     if length >= context_length:
-        raise QueryError(f"the prompt has {length} tokens and the model's context holds {context_length}")
+        raise too_long(length, context_length)
     return min(max_tokens, context_length - length)
+
+
+def too_long(length: int, context_length: int) -> QueryError:
+    return QueryError(f"the prompt has {length} tokens and the model's context holds {context_length}")
 
 
 async def draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from strategies.protocols import Completion, Message, Prefix, Sampling, TransientError
+from strategies.protocols import Completion, Message, NextTokens, Prefix, Sampling, TokenUsage, TransientError
 from worker.engines.http import Endpoint
 from worker.engines.reply import finish_of, usage_of
 
@@ -24,6 +24,22 @@ class VllmServer:
         body = {"model": self._model, "messages": chat, "add_generation_prompt": True, **self._template}
         reply = await self._endpoint.post(f"{self._endpoint.root}/tokenize", body)
         return Prefix(tokens=tuple(reply["tokens"]))
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return await tokens_of(self._endpoint, self._model, text)
+
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+        body = {
+            "model": self._model,
+            "prompt": list(tokens),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": 1,
+            "logprob_token_ids": list(wanted),
+            "return_tokens_as_token_ids": True,
+            **self._extra,
+        }
+        return next_tokens_of(await self._endpoint.post(f"{self._endpoint.url}/completions", body), wanted)
 
     async def complete(
         self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int
@@ -53,14 +69,32 @@ class VllmServer:
         return completion_of(await self._endpoint.post(f"{self._endpoint.url}/completions", body))
 
 
-async def served_context(endpoint: Endpoint, model: str) -> int | None:
-    """The model's context in tokens where the server tokenises chats the way vLLM does, else None."""
-    body = {"model": model, "messages": [{"role": "user", "content": "1"}], "add_generation_prompt": True}
+async def tokens_of(endpoint: Endpoint, model: str, text: str) -> tuple[int, ...]:
+    """The ids of a plain text, with what the model's tokenizer puts before one."""
+    return tuple((await endpoint.post(f"{endpoint.root}/tokenize", {"model": model, "prompt": text}))["tokens"])
+
+
+async def served_context(endpoint: Endpoint, model: str, *, chats: bool = True) -> int | None:
+    """The model's context in tokens where the server tokenises the way vLLM does, chats or plain texts, else None."""
+    chat = {"messages": [{"role": "user", "content": "1"}], "add_generation_prompt": True}
+    body = {"model": model, **(chat if chats else {"prompt": "1"})}
     reply = await endpoint.probe("POST", f"{endpoint.root}/tokenize", body)
     if reply is None or not isinstance(reply.get("tokens"), list):
         return None
     length = reply.get("max_model_len")
     return length if isinstance(length, int) and length > 0 else None
+
+
+def next_tokens_of(reply: dict[str, Any], wanted: Sequence[int]) -> NextTokens:
+    """A reply of `/v1/completions` to a request for one token as NextTokens. Raises TransientError when it is not one
+    of vLLM's, or of one too old to be asked for tokens by their ids."""
+    try:
+        likely = reply["choices"][0]["logprobs"]["top_logprobs"][0]
+        logprobs = tuple(min(likely[f"token_id:{token}"], 0.0) for token in wanted)
+    except (KeyError, IndexError, TypeError) as error:
+        raise TransientError(f"the vLLM server's reply lacks {error}; update the server") from None
+    usage = usage_of(reply)
+    return NextTokens(logprobs, TokenUsage(usage.prompt_tokens, usage.cached_tokens, 0))
 
 
 def completion_of(reply: dict[str, Any]) -> Completion:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from models.catalogue import find_verifier, verifier_entries
+from models.catalogue import Model, architecture_of, find_verifier, verifier_entries
 from models.costs import CostModel
 from models.errors import UserError
-from strategies.protocols import QueryError, Reader, TransientError, Verifier
-from worker.engines import start_engine
+from models.settings import Format
+from strategies.protocols import Pooler, QueryError, Reader, TransientError, Verifier
+from worker.engines import start_pooler, start_reader
 from worker.extensions import load_extension
 from worker.verifiers.exact import Exact
-from worker.verifiers.label_token import TINY_PRM, LabelFormat, LabelToken
+from worker.verifiers.label_head import PlainLines, SolutionHead, StepFormat, StepHead, TaggedChat
+from worker.verifiers.label_token import MATH_SHEPHERD, RLHFLOW, TINY_PRM, LabelFormat, LabelToken
 from worker.verifiers.mean_logprob import MeanLogprob
 
-FORMATS: dict[str, LabelFormat] = {"tiny-prm": TINY_PRM}
+LABEL_TOKENS: dict[Format | None, LabelFormat] = {
+    "tiny-prm": TINY_PRM,
+    "math-shepherd": MATH_SHEPHERD,
+    "rlhflow": RLHFLOW,
+}
+STEP_HEADS: dict[Format | None, StepFormat] = {"qwen-prm": TaggedChat(), "skywork": PlainLines()}
+"""Every other format is `orm`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A verifier that is a model, started."""
 
-    verifier: LabelToken
-    reader: Reader
+    verifier: Verifier
+    engine: Reader | Pooler
     identity: str
     costs: CostModel
 
@@ -64,7 +72,7 @@ class Verifiers:
 
     async def close(self) -> None:
         for loaded in self._loaded.values():
-            await loaded.reader.close()
+            await loaded.engine.close()
 
 
 async def _load(name: str) -> Loaded:
@@ -74,10 +82,20 @@ async def _load(name: str) -> Loaded:
         raise QueryError(str(error)) from None
     assert model is not None, "those without a model are found before"
     try:
-        reader = await start_engine(name, model.entry)
+        verifier, engine = await _start(model)
     except UserError as error:
         raise TransientError(str(error)) from None
-    if not isinstance(reader, Reader):
-        await reader.close()
-        raise QueryError(f"{name}: the engine {model.entry.engine} gives no label probabilities; use llamacpp or vllm")
-    return Loaded(LabelToken(name, reader, FORMATS[name]), reader, model.identity, model.costs)
+    if model.architecture is None:  # the engine may have downloaded the model only now
+        model = replace(model, architecture=await asyncio.to_thread(architecture_of, model.entry, model.path))
+    return Loaded(verifier, engine, model.identity, model.costs)
+
+
+async def _start(model: Model) -> tuple[Verifier, Reader | Pooler]:
+    name, entry = model.name, model.entry
+    if entry.format in LABEL_TOKENS:
+        reader = await start_reader(name, entry)
+        return LabelToken(name, reader, LABEL_TOKENS[entry.format]), reader
+    pooler = await start_pooler(name, entry)
+    if entry.format in STEP_HEADS:
+        return StepHead(name, pooler, STEP_HEADS[entry.format]), pooler
+    return SolutionHead(name, pooler), pooler

@@ -3,35 +3,115 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from strategies.protocols import NextTokens, ProblemView, QueryError, Reader, Scores, Step
+from strategies.protocols import Message, NextTokens, ProblemView, QueryError, Reader, Scores, Step
+
+NUMBERED = re.compile(r"\W*Step \d+")
+
+
+class Marks:
+    """The ids of a model's tags and labels, looked up once: what each adds to the end of a text."""
+
+    def __init__(self, name: str, reader: Reader) -> None:
+        self.name = name
+        self._reader = reader
+        self._ids: dict[str, int] = {}
+
+    async def id(self, text: str) -> int:
+        """Raises QueryError where the text is not one token."""
+        if text not in self._ids:
+            before, after = await self._reader.tokenize("1"), await self._reader.tokenize("1" + text)
+            if len(after) != len(before) + 1:
+                raise QueryError(
+                    f"{self.name}: {text!r} is not one token of this model; give the verifier's own weights"
+                )
+            self._ids[text] = after[-1]
+        return self._ids[text]
+
+
+class LabelFormat(Protocol):
+    """How a candidate is written for the model, and where it answers. `right` and `wrong` are one token each."""
+
+    @property
+    def right(self) -> str: ...
+
+    @property
+    def wrong(self) -> str: ...
+
+    async def prefixes(
+        self, reader: Reader, marks: Marks, problem: str, steps: Sequence[Step], first: int
+    ) -> list[tuple[int, ...]]:
+        """The tokens behind which the label of each of steps[first:] stands."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class LabelFormat:
-    """How a candidate is written for the model: the problem, a line, and every step with `tag` behind it.
+class TaggedText:
+    """A plain text: the problem, `opening`, and a line for every step with `tag`, one token, behind it.
 
-    `right` and `wrong` are the labels. Tag and labels are one token each.
+    `numbered` steps begin with "Step 1: ", "Step 2: ", ..., which is put before those that do not.
     """
 
     tag: str
     right: str
     wrong: str
+    opening: str = "\n"
+    numbered: bool = False
 
     def write(self, problem: str, steps: Sequence[Step]) -> str:
         """A tag in the problem or in a step would be read as one of ours, so it is left out there."""
-        lines = [problem, *(step.text.strip() + "\n" for step in steps)]
-        clean = [line.replace(self.tag, "") for line in lines]
-        return clean[0] + "\n" + "".join(line.removesuffix("\n") + self.tag + "\n" for line in clean[1:])
+        lines = [step.text.replace(self.tag, "").strip() for step in steps]
+        if self.numbered:
+            lines = [line if NUMBERED.match(line) else f"Step {number}: {line}" for number, line in enumerate(lines, 1)]
+        return problem.replace(self.tag, "") + self.opening + "".join(line + self.tag + "\n" for line in lines)
+
+    async def prefixes(
+        self, reader: Reader, marks: Marks, problem: str, steps: Sequence[Step], first: int
+    ) -> list[tuple[int, ...]]:
+        """Raises QueryError where the text does not hold one tag for each step."""
+        tag = await marks.id(self.tag)
+        tokens = await reader.tokenize(self.write(problem, steps))
+        tags = [place for place, token in enumerate(tokens) if token == tag]
+        if len(tags) != len(steps):
+            raise QueryError(
+                f"{marks.name}: {len(tags)} tags were read behind {len(steps)} steps; give another verifier"
+            )
+        return [tokens[: place + 1] for place in tags[first:]]
 
 
-TINY_PRM = LabelFormat(tag="@", right="+", wrong="-")
+@dataclass(frozen=True, slots=True)
+class LabelledTurns:
+    """A chat: the user writes the problem and the first step, then one step a turn; the assistant answers each with a
+    label, `right` wherever it has answered before."""
+
+    right: str
+    wrong: str
+
+    async def prefixes(
+        self, reader: Reader, marks: Marks, problem: str, steps: Sequence[Step], first: int
+    ) -> list[tuple[int, ...]]:
+        turns: list[Message] = []
+        found = []
+        for place, step in enumerate(steps):
+            text = step.text.strip()
+            turns.append(Message("user", text if place else f"{problem} {text}"))
+            if place >= first:
+                found.append((await reader.encode(turns)).tokens or ())
+            turns.append(Message("assistant", self.right))
+        return found
+
+
+TINY_PRM = TaggedText(tag="@", right="+", wrong="-")
+MATH_SHEPHERD = TaggedText(tag=" ки", right=" +", wrong=" -", opening=" ", numbered=True)
+RLHFLOW = LabelledTurns(right="+", wrong="-")
 
 
 class LabelToken:
-    """A step's score is P(right) / (P(right) + P(wrong)) for the token behind its tag."""
+    """A step's score is P(right) / (P(right) + P(wrong)) for the token behind it."""
 
     oracle = False
 
@@ -39,33 +119,15 @@ class LabelToken:
         self.name = name
         self._reader = reader
         self._format = form
-        self._ids: tuple[int, ...] = ()
+        self._marks = Marks(name, reader)
 
     async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
         """Raises QueryError where the candidate does not fit the model's context or neither label is likely."""
-        tag, right, wrong = self._ids = self._ids or await self._token_ids()
-        tokens = await self._reader.tokenize(self._format.write(problem.prompt, steps))
-        tags = [place for place, token in enumerate(tokens) if token == tag]
-        if len(tags) != len(steps):
-            raise QueryError(
-                f"{self.name}: {len(tags)} tags were read behind {len(steps)} steps; give another verifier"
-            )
+        right, wrong = await self._marks.id(self._format.right), await self._marks.id(self._format.wrong)
+        prefixes = await self._format.prefixes(self._reader, self._marks, problem.prompt, steps, first)
         # One after the other: each pass then begins where the one before it ended.
-        passes = [await self._reader.next_logprobs(tokens[: place + 1], (right, wrong)) for place in tags[first:]]
+        passes = [await self._reader.next_logprobs(tokens, (right, wrong)) for tokens in prefixes]
         return Scores(tuple(map(self._score, passes)), tuple(one.usage for one in passes))
-
-    async def _token_ids(self) -> tuple[int, ...]:
-        """The ids of tag and labels: what each adds to the end of a text."""
-        before = await self._reader.tokenize("1")
-        found = []
-        for text in (self._format.tag, self._format.right, self._format.wrong):
-            after = await self._reader.tokenize("1" + text)
-            if len(after) != len(before) + 1:
-                raise QueryError(
-                    f"{self.name}: {text!r} is not one token of this model; give the verifier's own weights"
-                )
-            found.append(after[-1])
-        return tuple(found)
 
     def _score(self, seen: NextTokens) -> float:
         right, wrong = map(math.exp, seen.logprobs)

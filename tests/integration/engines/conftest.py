@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,26 @@ def smollm2() -> Path:
     return hub.pull("smollm2", CACHE)
 
 
-@pytest.fixture(scope="session")
-def llama_server(smollm2: Path) -> Iterator[tuple[str, str]]:
-    """The address of a llama.cpp server in another process, and the API key it asks for."""
-    command = [sys.executable, "-c", SERVER, str(smollm2), SERVER_KEY]
+@contextmanager
+def llama_serving(model: Path) -> Iterator[tuple[str, str]]:
+    """The address of a llama.cpp server of `model` in another process, and the API key it asks for."""
+    command = [sys.executable, "-c", SERVER, str(model), SERVER_KEY]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), SERVER_KEY
         process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def llama_server(smollm2: Path) -> Iterator[tuple[str, str]]:
+    with llama_serving(smollm2) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def served_prm() -> Iterator[tuple[str, str]]:
+    """`tiny-prm` behind a llama.cpp server, as `llama_serving` gives it."""
+    folder = hub.resolve("tiny-prm", CACHE)
+    assert folder is not None
+    with llama_serving(folder / hub.GGUF) as served:
+        yield served

@@ -165,3 +165,38 @@ def test_pull_finds_what_is_here_and_refuses_what_has_no_weights(tmp_path: Path)
 def test_the_help_of_every_command_holds_an_example() -> None:
     commands: Callable[[str], str] = lambda name: CliRunner().invoke(models, [name, "--help"]).output  # noqa: E731
     assert all("tts-jobs models" in commands(name) for name in ("list", "add", "pull"))
+
+
+def test_the_published_verifiers_are_listed_as_not_here_yet() -> None:
+    row = listed()["qwen-prm"]
+    assert (row["kind"], row["format"], row["engine"]) == ("verifier", "qwen-prm", "vllm")
+    assert (row["model"], row["from"]) == ("Qwen/Qwen2.5-Math-PRM-7B", "built-in")
+    assert (row["weights"], row["flops_known"]) == (None, False)
+
+
+def test_a_verifier_of_ones_own_is_listed_with_the_format_it_names() -> None:
+    Path("prm").mkdir()
+    Path("prm/config.json").write_text(json.dumps({**QWEN, "architectures": ["Qwen2ForProcessRewardModel"]}))
+    tables = '[generators.qwen-prm]\nengine = "instant"\nmodel = "x"\n'
+    tables += '[verifiers.mine]\nformat = "qwen-prm"\nengine = "vllm"\nmodel = "prm"\n'
+    FILE.write_text(tables)
+    rows = json.loads(run("list", "--json").output)
+    mine = next(row for row in rows if row["name"] == "mine")
+    assert (mine["kind"], mine["format"], mine["from"]) == ("verifier", "qwen-prm", "tts-jobs.toml")
+    assert (mine["weights"], mine["flops_known"]) == ("prm", True)
+    published = next(row for row in rows if (row["name"], row["kind"]) == ("qwen-prm", "verifier"))
+    assert published["from"] == "built-in", "a generator's table says nothing of the verifier of its name"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("[verifiers.mine]", r"\[verifiers.mine\] needs a format, one of tiny-prm, math-shepherd"),
+        ('[verifiers.mine]\nformat = "mystery"', "verifiers.mine.format: Input should be"),
+        ('[generators.mine]\nformat = "orm"', r"\[generators.mine\]: format is for verifiers; leave it out"),
+    ],
+)
+def test_a_format_that_is_missing_or_out_of_place_is_told(table: str, words: str) -> None:
+    FILE.write_text(f'{table}\nengine = "vllm"\nmodel = "prm"\n')
+    with pytest.raises(UserError, match=words):
+        raise run("list").exception or AssertionError

@@ -174,6 +174,7 @@ def test_the_text_part_of_a_multimodal_config_is_read(tmp_path: Path) -> None:
     [
         ("Qwen2ForProcessRewardModel", {}, 576 * 576 + 2 * 576),
         ("Qwen2ForRewardModel", {}, 576 * 576 + 576),
+        ("Qwen2ForPrmModel", {}, 576),
         ("LlamaForSequenceClassification", {"id2label": {"0": "LABEL_0"}}, 576),
         ("LlamaForTokenClassification", {}, 2 * 576),
         ("InternLM2ForRewardModel", {}, 576),

@@ -12,8 +12,17 @@ import pytest
 
 from models.errors import UserError
 from models.settings import ModelEntry
-from strategies.protocols import Completion, Generator, Message, QueryError, Sampling, TransientError
-from worker.engines import start_engine
+from strategies.protocols import (
+    Completion,
+    Generator,
+    Message,
+    Pooled,
+    QueryError,
+    Sampling,
+    TokenUsage,
+    TransientError,
+)
+from worker.engines import start_engine, start_pooler, start_reader
 from worker.engines.http import Unreachable
 
 KEY = "sk-never-to-be-seen"
@@ -225,6 +234,74 @@ async def test_vllm_is_sent_token_ids(server: Server) -> None:
     assert completion.logprobs == (-0.5, -1.5, 0.0)
     assert completion.token_ends == (2, 3, 3)
     assert completion.stop_string == "END"
+
+
+def tokenizes(server: Server, context: int = 64) -> None:
+    """Answer as vLLM does where a prompt is to be tokenised: a token a letter."""
+    server.answers["/tokenize"] = lambda body: (
+        200,
+        {"tokens": list(map(ord, body.get("prompt") or "chat")), "max_model_len": context},
+    )
+
+
+async def test_vllm_is_asked_for_tokens_by_their_ids(server: Server) -> None:
+    tokenizes(server)
+    likely = {"token_id:43": -0.5, "token_id:45": -1.5, "token_id:7": -0.25}
+    choice = {"text": "!", "logprobs": {"top_logprobs": [likely]}, "finish_reason": "length"}
+    server.answers["/v1/completions"] = lambda _: (200, {"choices": [choice], "usage": USAGE})
+    reader = await start_reader("prm", entry(server))
+    try:
+        seen = await reader.next_logprobs(await reader.tokenize("12"), (45, 43))
+        with pytest.raises(QueryError, match=r"64 tokens and the model's context holds 64"):
+            await reader.next_logprobs([1] * 64, (45, 43))
+        with pytest.raises(TransientError, match="lacks 'token_id:9'; update the server"):
+            await reader.next_logprobs([1], (9,))
+    finally:
+        await reader.close()
+    assert (seen.logprobs, seen.usage) == ((-1.5, -0.5), TokenUsage(9, 4, 0))
+    _, body, *_ = [body for path, body, _ in server.asked if path == "/v1/completions"]
+    assert body["prompt"] == [49, 50]
+    assert (body["logprob_token_ids"], body["max_tokens"]) == ([45, 43], 1)
+
+
+async def test_a_chat_server_cannot_be_read_from(server: Server) -> None:
+    server.chats()
+    with pytest.raises(UserError, match=r"tells no token ids of some-model; serve it with `vllm serve` or llama\.cpp"):
+        await start_reader("prm", entry(server))
+
+
+async def test_a_pooling_server_cannot_be_read_from(server: Server) -> None:
+    tokenizes(server)
+    with pytest.raises(UserError, match="completes nothing; start `vllm serve some-model` without --runner pooling"):
+        await start_reader("prm", entry(server))
+
+
+@pytest.mark.parametrize(("data", "rows"), [([[0.5, 1.5], [2, 3]], ((0.5, 1.5), (2.0, 3.0))), ([-4.0], ((-4.0,),))])
+async def test_a_pooling_server_gives_rows_of_logits(server: Server, data: Any, rows: tuple[Any, ...]) -> None:
+    tokenizes(server)
+    server.answers["/pooling"] = lambda _: (200, {"data": [{"data": data}], "usage": {"prompt_tokens": 2}})
+    server.answers["/tokenizer_info"] = lambda _: (200, {"bos_token": "^"})
+    pooler = await start_pooler("prm", entry(server))
+    try:
+        pooled = await pooler.pool(await pooler.tokenize("12"))
+        with pytest.raises(QueryError, match=r"65 tokens and the model's context holds 64"):
+            await pooler.pool([1] * 65)
+        server.answers["/pooling"] = lambda _: (200, {"data": []})
+        with pytest.raises(TransientError, match="update the server"):
+            await pooler.pool([1])
+    finally:
+        await pooler.close()
+    assert pooled == Pooled(rows, TokenUsage(2, 0, 0))
+    assert pooler.beginning == "^"
+    sent = [body for path, body, _ in server.asked if path == "/pooling"]
+    assert (sent[1]["input"], sent[1]["use_activation"]) == ([49, 50], False)
+    assert len({body["cache_salt"] for body in sent}) == len(sent), "nothing may come out of the server's cache"
+
+
+async def test_a_server_that_does_not_pool_is_told_how_it_would(server: Server) -> None:
+    tokenizes(server)
+    with pytest.raises(UserError, match="does not pool; start it as `vllm serve some-model --runner pooling`"):
+        await start_pooler("prm", entry(server))
 
 
 async def test_the_shorter_context_counts(server: Server) -> None:

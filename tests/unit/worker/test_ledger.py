@@ -219,6 +219,21 @@ def test_a_step_is_scored_from_where_the_one_before_it_was() -> None:
     assert row["flops"] == forward_flops(ARCHITECTURE, 38, 0, 1) + forward_flops(ARCHITECTURE, 44, 0, 1)
 
 
+def test_a_verifier_that_rereads_is_charged_all_it_reads() -> None:
+    assert VERIFIED.verifier is not None
+    ledger = Ledger(replace(VERIFIED, verifier=replace(VERIFIED.verifier, rereads=True)))
+    for step, tokens in ((STEP, 38), (NEXT, 44)):
+        ledger.completion(step)
+        before = ledger.spent("tokens")
+        ledger.scoring(step, (TokenUsage(tokens, 0, 0),), 0.0)
+        assert ledger.spent("tokens") <= before, "all of the text was held back"
+    row = next(row for row in ledger.rows() if row["phase"] == "score")
+    assert (row["calls"], row["scored_tokens"], row["prompt_tokens"]) == (2, 82, 82)
+    each = forward_flops(ARCHITECTURE, 38, 0, 1) + forward_flops(ARCHITECTURE, 44, 0, 1)
+    assert row["flops_canonical"] == row["flops"] == each
+    assert row["flops_2nd"] == flops.flops_2nd(ARCHITECTURE, 82)
+
+
 def test_what_discarded_branches_took_has_rows_of_its_own() -> None:
     ledger = Ledger(VERIFIED)
     for step in (STEP, NEXT):

@@ -1,0 +1,37 @@
+"""A verifier that answers with a label token says the same in this process and behind llama.cpp's server."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.settings import ModelEntry
+from strategies.protocols import ProblemView, Scores, Step
+from worker.engines import start_reader
+from worker.verifiers.label_token import TINY_PRM, LabelToken
+
+PROBLEM = ProblemView("p", "(47*36)+(5-812)")
+STEPS = [Step("47*36=1692\n"), Step("5-812=-807\n"), Step("1692-807=884")]
+
+
+async def scored(entry: ModelEntry, times: int) -> list[Scores]:
+    reader = await start_reader("tiny-prm", entry)
+    try:
+        return [await LabelToken("tiny-prm", reader, TINY_PRM).score(PROBLEM, STEPS) for _ in range(times)]
+    finally:
+        await reader.close()
+
+
+async def test_the_server_and_the_file_are_one_verifier(
+    served_prm: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, key = served_prm
+    monkeypatch.setenv("TTS_TEST_KEY", key)
+    (alone,) = await scored(ModelEntry(engine="llamacpp", model="tiny-prm", max_sequences=2, context_length=1024), 1)
+    remote = ModelEntry(engine="openai", model="tiny-prm", url=url, api_key_env="TTS_TEST_KEY")
+    served, again = await scored(remote, 2)
+    assert served.steps == pytest.approx(alone.steps, abs=1e-2)
+    assert max(served.steps) - min(served.steps) > 0.1, "one of the steps is wrong"
+    assert [one.prompt_tokens for one in served.passes] == [one.prompt_tokens for one in alone.passes]
+    last = again.passes[-1]
+    assert last.cached_tokens is not None
+    assert last.cached_tokens > last.prompt_tokens // 2
