@@ -23,9 +23,12 @@ from lab.training import Example, Shape, fit, next_token, results
 
 TINY = Shape(layers=5, width=96)
 LARGE = Shape(layers=5, width=288)
-VERIFIER = Shape(layers=7, width=96)
-"""Two layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
-stands there takes layers behind it."""
+VERIFIER = Shape(layers=8, width=96)
+"""Three layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
+stands there takes layers behind it, and to put the steps together one more."""
+
+COMPARER = Shape(layers=7, width=96)
+"""The verifier without that last layer, as it begins."""
 
 EASIER: Levels = (4, 3, 2, 1, 1)
 
@@ -54,7 +57,9 @@ class Plan:
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
-    verifier: tuple[Round, ...] = (Round(10000, 2048, 6e-3),)
+    comparer: tuple[Round, ...] = (Round(10000, 2048, 6e-3),)
+    reader: tuple[Round, ...] = (Round(6000, 2048, 5e-3), Round(7000, 2048, 4e-3))
+    verifier: tuple[Round, ...] = (Round(8000, 2048, 3.5e-3),)
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -127,10 +132,12 @@ class Workshop:
             return _alternate(common, common, common, judging.questions(drawn, seed))
 
         return self._train(
-            "tiny-prm-drilled", VERIFIER.new(3), self.plan.drilled, lessons, lambda model: deepen(self.tiny(), model)
+            "tiny-prm-drilled", COMPARER.new(3), self.plan.drilled, lessons, lambda model: deepen(self.tiny(), model)
         )
 
-    def prm(self) -> LlamaForCausalLM:
+    def comparer(self) -> LlamaForCausalLM:
+        """What it gets wrong most, and whole solutions."""
+
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
             missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
@@ -138,7 +145,43 @@ class Workshop:
             return _alternate(common, missed, missed, asked, whole, whole)
 
         return self._train(
-            "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: _copy(self.drilled(), model)
+            "tiny-prm-comparer",
+            COMPARER.new(3),
+            self.plan.comparer,
+            lessons,
+            lambda model: _copy(self.drilled(), model),
+        )
+
+    def reader(self) -> LlamaForCausalLM:
+        """Operands that were misread as well, with one layer more; more of whole solutions."""
+
+        def lessons(seed: str) -> Iterator[Example]:
+            drawn = self._judged()
+            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
+            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
+            misread = judging.misread_operands(drawn, seed)
+            return _alternate(common, missed, missed, asked, misread, whole, whole, whole)
+
+        return self._train(
+            "tiny-prm-reader",
+            VERIFIER.new(3),
+            self.plan.reader,
+            lessons,
+            lambda model: deepen(self.comparer(), model),
+        )
+
+    def prm(self) -> LlamaForCausalLM:
+        """The operations that it still misjudges, in place of the common ones."""
+
+        def lessons(seed: str) -> Iterator[Example]:
+            drawn = self._judged()
+            judged = judging.misjudged_operations(judging.misjudged(self.reader(), drawn), seed)
+            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
+            asked, misread = judging.questions(drawn, seed), judging.misread_operands(drawn, seed)
+            return _alternate(judged, judged, missed, missed, asked, misread, whole, whole, whole)
+
+        return self._train(
+            "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: _copy(self.reader(), model)
         )
 
     def _judged(self) -> judging.Drawn:
