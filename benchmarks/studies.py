@@ -1,7 +1,8 @@
-"""`python -m benchmarks.strategies`: every strategy on the tiny models at several budgets, everything charged.
+"""`python -m benchmarks.studies NAME`: accuracy against everything that was charged, job by job, into docs/results.
 
-Held-out problems through the whole service, kept in a folder of their own: killed, the same command goes on. It writes
-the table, the plot and the figures behind them into docs/results.
+`strategies`: every strategy on the tiny models at several budgets, on held-out problems. `verifiers`: a generator's own
+confidence and its own judgement on word problems. Jobs go through the whole service and are kept in a folder of their
+own: killed, the same command goes on. The table, the plot and the figures behind them are written at the end.
 """
 
 from __future__ import annotations
@@ -28,12 +29,8 @@ from scheduler.tiny import PROBLEMS
 from strategies import registry
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-PAGE, PLOT, FIGURES = (RESULTS / f"strategies.{suffix}" for suffix in ("md", "png", "csv"))
-BEGIN, END = "<!-- written by python -m benchmarks.strategies -->", "<!-- end of what was written -->"
-VERIFIER = "tiny-prm"
+BEGIN, END = "<!-- written by python -m benchmarks.studies -->", "<!-- end of what was written -->"
 TTS_JOBS = str(Path(sys.executable).with_name("tts-jobs"))
-REFERENCE = "weighted_vote"
-"""What every strategy is compared with at its budget, problem by problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +40,15 @@ class Run:
     strategy: str
     samples: int
     generator: str = "tiny"
+    verifier: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        return self.strategy if self.generator == "tiny" else f"{self.strategy}, {self.generator}"
+        """Without the verifier that a whole study uses."""
+        named = [self.generator] if self.generator == "tiny-large" else []
+        named += [self.verifier] if self.verifier not in (None, "tiny-prm") else []
+        return ", ".join([self.strategy, *named])
 
     @property
     def name(self) -> str:
@@ -56,10 +57,23 @@ class Run:
     @property
     def options(self) -> list[str]:
         """Those of `tts-jobs run`."""
-        entry = registry.find(self.strategy)
         found = ["-g", self.generator, "-s", self.strategy, "-b", str(self.samples), "--name", self.name]
-        found += ["-v", VERIFIER] if entry.needs_verifier or entry.may_verify else []
+        found += ["-v", self.verifier] if self.verifier else []
         return found + [part for name, value in self.parameters.items() for part in ("--param", f"{name}={value}")]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """`reference`: the strategy that every other one is compared with at its budget, problem by problem; `replayed`: the
+    job whose candidates tell what fewer samples would have answered."""
+
+    name: str
+    title: str
+    dataset: Path
+    problems: int
+    runs: list[Run]
+    reference: str
+    replayed: Run | None = None
 
 
 class Result(NamedTuple):
@@ -76,15 +90,19 @@ class Result(NamedTuple):
     gain: tuple[float, float, float] | None
 
 
-def runs(budgets: Sequence[int]) -> list[Run]:
+def strategies(problems: int, budgets: Sequence[int], replay: int) -> Study:
     """The cheapest first: what sampling strategies drew is reused by the dearer ones."""
     found = [Run("greedy", 1)]
     for samples in budgets:
-        for name in registry.STRATEGIES:
-            if name != "greedy":
+        for name, entry in registry.STRATEGIES.items():
+            if name not in ("greedy", "budget_forcing"):  # tiny does not think
                 given = PARAMETERS[name](samples) if name in PARAMETERS else {}
-                found.append(Run(name, samples, parameters=given))
-    return [*found, Run("greedy", 1, "tiny-large")]
+                judged = entry.needs_verifier or entry.may_verify
+                found.append(Run(name, samples, verifier="tiny-prm" if judged else None, parameters=given))
+    found.append(Run("greedy", 1, "tiny-large"))
+    last = Run("weighted_vote", replay, verifier="tiny-prm") if replay else None
+    title = f"tiny with tiny-prm, {problems} held-out problems, uniform over the five levels"
+    return Study("strategies", title, PROBLEMS, problems, found, "weighted_vote", last)
 
 
 PARAMETERS: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -96,13 +114,26 @@ PARAMETERS: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
-def answer(url: str, wanted: Sequence[Run], problems: int) -> dict[str, tuple[Run, int]]:
+def verifiers(dataset: Path, problems: int, generator: str, samples: int) -> Study:
+    judged = [
+        Run(strategy, samples, generator, verifier)
+        for verifier in ("mean_logprob", "judge")
+        for strategy in ("best_of_n", "weighted_vote")
+    ]
+    found = [Run("greedy", 1, generator), Run("majority_vote", samples, generator), *judged]
+    return Study(
+        "verifiers", f"{generator} on {problems} problems of {dataset.stem}", dataset, problems, found, "majority_vote"
+    )
+
+
+def answer(url: str, study: Study) -> dict[str, tuple[Run, int]]:
     """Run what has not been run: the jobs by name."""
     jobs: dict[str, tuple[Run, int]] = {}
-    for run in wanted:
-        command = [TTS_JOBS, "run", str(PROBLEMS), "--limit", str(problems), "--quiet", "--json", *run.options]
+    for run in [*study.runs, *([study.replayed] if study.replayed else [])]:
+        read = ["run", str(study.dataset), "--limit", str(study.problems), "--quiet", "--json"]
         print(f"{run.name} ...", flush=True)
-        done = subprocess.run(command, env={**os.environ, "TTS_DATABASE_URL": url}, stdout=subprocess.PIPE, check=False)
+        environment = {**os.environ, "TTS_DATABASE_URL": url}
+        done = subprocess.run([TTS_JOBS, *read, *run.options], env=environment, stdout=subprocess.PIPE, check=False)
         if done.returncode:
             sys.exit(f"{run.name} ended with {done.returncode}; run the same command again to go on")
         (row,) = json.loads(done.stdout)
@@ -110,13 +141,13 @@ def answer(url: str, wanted: Sequence[Run], problems: int) -> dict[str, tuple[Ru
     return jobs
 
 
-def results(database: Database, jobs: dict[str, tuple[Run, int]]) -> Iterator[Result]:
+def results(database: Database, jobs: dict[str, tuple[Run, int]], reference_strategy: str) -> Iterator[Result]:
     with database.reading() as connection:
         rows = {row["job_id"]: row for row in reports.cost_accuracy(connection, [job for _, job in jobs.values()])}
         right = {job: reports.correctness(connection, job) for _, job in jobs.values()}
     for run, job in jobs.values():
         row = rows[job]
-        _, reference = jobs.get(f"{REFERENCE} {run.samples}", (None, job))
+        _, reference = jobs.get(f"{reference_strategy} {run.samples}", (None, job))
         problems = sorted(right[job].keys() & right[reference].keys())
         ours, theirs = ([float(right[one][problem]) for problem in problems] for one in (job, reference))
         yield Result(
@@ -131,34 +162,36 @@ def results(database: Database, jobs: dict[str, tuple[Run, int]]) -> Iterator[Re
         )
 
 
-def write(found: Sequence[Result], curves: Sequence[replayed.Point], problems: int) -> None:
+def write(study: Study, found: Sequence[Result], curves: Sequence[replayed.Point]) -> None:
     """The page's table, the plot and the CSV; what people wrote around the table stays."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    with FIGURES.open("w", newline="") as file:
+    page, picture, figures = (RESULTS / f"{study.name}.{suffix}" for suffix in ("md", "png", "csv"))
+    with figures.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["strategy", "samples", "source", "accuracy", "low", "high", "flops", "gpu_seconds"])
         for one in found:
             rows.writerow([one.strategy, one.samples, "run", *_rounded(*one[2:7])])
         for point in curves:
             rows.writerow([point.strategy, point.samples, "replay", *_rounded(*point[2:]), ""])
-    text = PAGE.read_text() if PAGE.exists() else f"# Every strategy on the tiny models\n\n{BEGIN}\n{END}\n"
+    text = page.read_text() if page.exists() else f"# {study.name.capitalize()}\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{_table(found, curves, problems)}{END}{rest.partition(END)[2]}")
+    page.write_text(f"{before}{BEGIN}\n{_table(study, found, curves)}{END}{rest.partition(END)[2]}")
     lines: plot.Curves = {}
     ordered = sorted(found, key=lambda one: (one.strategy, one.samples))
     for strategy, group in groupby(ordered, key=lambda one: one.strategy):
         lines[strategy] = [plot.Point(one.flops, one.accuracy, one.low, one.high) for one in group]
-    plot.as_png(lines, PLOT, f"tiny with {VERIFIER}, {problems} held-out problems")
+    plot.as_png(lines, picture, study.title)
+    print(f"written: {page}, {picture}, {figures}")
 
 
 def _rounded(*values: float) -> list[str]:
     return [f"{value:.4g}" for value in values]
 
 
-def _table(found: Sequence[Result], curves: Sequence[replayed.Point], problems: int) -> str:
+def _table(study: Study, found: Sequence[Result], curves: Sequence[replayed.Point]) -> str:
     out = io.StringIO()
-    print(f"\n{problems} held-out problems, uniform over the five levels. Intervals are 95 %.\n", file=out)
-    print(f"| strategy | N | accuracy, % | FLOPs a query | GPU-s a query | points over {REFERENCE} |", file=out)
+    print(f"\n{study.title[0].upper()}{study.title[1:]}. Intervals are 95 %.\n", file=out)
+    print(f"| strategy | N | accuracy, % | FLOPs a query | GPU-s a query | points over {study.reference} |", file=out)
     print("| --- | --- | --- | --- | --- | --- |", file=out)
     for one in sorted(found, key=lambda one: (one.samples, one.flops)):
         gain = "" if one.gain is None else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * part for part in one.gain))
@@ -183,22 +216,30 @@ def _percent(value: float, low: float, high: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.strategies", description=__doc__)
-    parser.add_argument("--problems", type=int, default=500, help="how many of the 2,000 held-out problems (500)")
-    parser.add_argument("--budgets", default="2,8,32", help="samples a problem (2,8,32)")
-    parser.add_argument("--replay", type=int, default=128, help="samples a problem to replay from; 0: none (128)")
-    parser.add_argument("--folder", type=Path, default=Path("build/strategies"), help="where the jobs are kept")
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    url = f"sqlite:///{(options.folder / 'results.db').resolve()}"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/studies"), help="where the jobs are kept")
+    studies = parser.add_subparsers(dest="study", required=True)
+    every = studies.add_parser("strategies")
+    every.add_argument("--problems", type=int, default=500, help="how many of the 2,000 held-out problems (500)")
+    every.add_argument("--budgets", default="2,8,32", help="samples a problem (2,8,32)")
+    every.add_argument("--replay", type=int, default=128, help="samples a problem to replay from; 0: none (128)")
+    words = studies.add_parser("verifiers")
+    words.add_argument("dataset", type=Path, help="word problems, such as SVAMP or GSM8K")
+    words.add_argument("--problems", type=int, default=100, help="how many of them (100)")
+    words.add_argument("--generator", default="smollm2", help="(smollm2)")
+    words.add_argument("--samples", type=int, default=4, help="samples a problem (4)")
+    given = parser.parse_args()
+    if given.study == "strategies":
+        study = strategies(given.problems, [int(part) for part in given.budgets.split(",")], given.replay)
+    else:
+        study = verifiers(given.dataset, given.problems, given.generator, given.samples)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{(given.folder / f'{study.name}.db').resolve()}"
     database = Database(url)
     upgrade(database)
-    wanted = runs([int(part) for part in options.budgets.split(",")])
-    last = [Run(REFERENCE, options.replay)] if options.replay else []
-    jobs = answer(url, [*wanted, *last], options.problems)
-    curves = replayed.curves(database, jobs.pop(last[0].name)[1]) if last else []
-    write(list(results(database, jobs)), curves, options.problems)
-    print(f"written: {PAGE}, {PLOT}, {FIGURES}")
+    jobs = answer(url, study)
+    curves = replayed.curves(database, jobs.pop(study.replayed.name)[1]) if study.replayed else []
+    write(study, list(results(database, jobs, study.reference)), curves)
 
 
 if __name__ == "__main__":
