@@ -73,6 +73,7 @@ class Study:
     problems: int
     runs: list[Run]
     reference: str
+    options: tuple[str, ...] = ()
     replayed: Run | None = None
 
 
@@ -102,7 +103,7 @@ def strategies(problems: int, budgets: Sequence[int], replay: int) -> Study:
     found.append(Run("greedy", 1, "tiny-large"))
     last = Run("weighted_vote", replay, verifier="tiny-prm") if replay else None
     title = f"tiny with tiny-prm, {problems} held-out problems, uniform over the five levels"
-    return Study("strategies", title, PROBLEMS, problems, found, "weighted_vote", last)
+    return Study("strategies", title, PROBLEMS, problems, found, "weighted_vote", replayed=last)
 
 
 PARAMETERS: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -130,7 +131,7 @@ def answer(url: str, study: Study) -> dict[str, tuple[Run, int]]:
     """Run what has not been run: the jobs by name."""
     jobs: dict[str, tuple[Run, int]] = {}
     for run in [*study.runs, *([study.replayed] if study.replayed else [])]:
-        read = ["run", str(study.dataset), "--limit", str(study.problems), "--quiet", "--json"]
+        read = ["run", str(study.dataset), "--limit", str(study.problems), "--quiet", "--json", *study.options]
         print(f"{run.name} ...", flush=True)
         environment = {**os.environ, "TTS_DATABASE_URL": url}
         done = subprocess.run([TTS_JOBS, *read, *run.options], env=environment, stdout=subprocess.PIPE, check=False)
