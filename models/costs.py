@@ -9,6 +9,7 @@ from models.architecture import Architecture
 from models.errors import UserError
 from models.prices import dollars
 from models.settings import Price
+from models.templates import BYTES_PER_PROMPT
 
 MOST_CALLS = 256
 """The most completions of one query under a budget that does not count samples (`strategies.sampling`)."""
@@ -20,7 +21,8 @@ class CostModel:
 
     `flops_per_second` is the sustained speed that turns FLOPs into GPU-seconds where only a price per GPU-hour is
     known and a bound is needed before anything has run. `verifier`: the model that will read every completion of
-    this one, which a budget has to hold as well.
+    this one, which a budget has to hold as well; `question` bounds the tokens of what that is asked about a completion,
+    or about each of its steps where `every_step` is set.
     """
 
     model: str
@@ -28,6 +30,8 @@ class CostModel:
     price: Price
     flops_per_second: float | None = None
     verifier: CostModel | None = None
+    question: int = 0
+    every_step: bool = False
 
     def canonical_flops(self, prompt: int, generated: int, *, read: int) -> float | None:
         """FLOPs of one completion as if its query ran alone: its decoding, and the prefill of the `read` last tokens of
@@ -54,7 +58,7 @@ class CostModel:
         """
         if unit == "samples":
             return 1.0
-        scoring = self.scoring(unit, most_scored(prompt - behind, generated)) if generated else 0.0
+        scoring = self.scoring(unit, self.most_scored(prompt - behind, generated)) if generated else 0.0
         return scoring + self._generating(
             unit, prompt, generated, read=prompt if first else behind, continued=continued
         )
@@ -68,6 +72,12 @@ class CostModel:
         if self.verifier is None or unit == "samples":
             return 0.0
         return self.verifier._generating(unit, tokens, 1, read=tokens)
+
+    def most_scored(self, prompt: int, generated: int) -> int:
+        """The most tokens a verifier reads for a completion: a tag or a question behind every step, and no step is
+        without a token."""
+        asked = BYTES_PER_PROMPT + self.question * (generated if self.every_step else 1) if self.question else 0
+        return prompt + 2 * generated + 2 + asked
 
     def _generating(self, unit: str, prompt: int, generated: int, *, read: int, continued: bool = False) -> float:
         if unit == "tokens":
@@ -134,8 +144,3 @@ class CostModel:
             fits = calls * self.amount(unit, 0, middle, first=False) <= amount
             low, high = (middle, high) if fits else (low, middle)
         return calls * min(low + 1, max_tokens)
-
-
-def most_scored(prompt: int, generated: int) -> int:
-    """The most tokens a verifier reads for a completion: a tag behind every step, and no step is without a token."""
-    return prompt + 2 * generated + 2

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from models.budgets import format_budget
-from models.catalogue import MODEL_FREE_VERIFIERS, Model, find_generator, find_verifier, record_model
+from models.catalogue import MODEL_FREE_VERIFIERS, Model, find_generator, find_verifier, record_model, verified
 from models.costs import CostModel
 from models.database import Database
 from models.errors import UserError
@@ -64,14 +64,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of a job; `verifier` is None for one that needs no model."""
+    """The models of a job; `verifier` is None for one that needs no model, `every_step` tells that it scores each."""
 
     generator: Model
     verifier: Model | None
+    every_step: bool = False
 
     @property
     def costs(self) -> CostModel:
-        return replace(self.generator.costs, verifier=self.verifier.costs if self.verifier else None)
+        costs = verified(self.generator.costs, self.verifier.costs if self.verifier else None)
+        return replace(costs, every_step=self.every_step)
 
 
 def specify(request: Request) -> tuple[JobSpecification, Models]:
@@ -85,8 +87,8 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         strategy: Any = registry.build(entry.name, request.parameters)
     except ValueError as error:
         raise UserError(f"--strategy: {error}") from None
-    verifier = request.verifier
-    scorer = find_verifier(verifier) if verifier is not None else None
+    verifier, model = request.verifier, find_generator(request.generator)
+    scorer = find_verifier(verifier, model) if verifier is not None else None
     parameters = strategy.model_dump(mode="json")
     if entry.wants_verifier(parameters) or (entry.may_verify and verifier is not None):
         verifier = verifier or DEFAULT_VERIFIER
@@ -95,7 +97,6 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
             raise UserError(f"--verifier: {verifier} judges answers and {entry.name} scores steps; choose another")
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
-    model = find_generator(request.generator)
     template = load_template(request.template or model.entry.template or DEFAULT_TEMPLATE)
     if entry.gives_feedback(parameters) and not template.revise:
         raise UserError(
@@ -105,11 +106,11 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     if template.temperature is not None:
         defaults = replace(defaults, temperature=template.temperature)
     sampling = replace(defaults, **(request.sampling or {}))
-    models = Models(model, scorer)
+    models = Models(model, scorer, entry.scores_every_step(parameters))
     specification = JobSpecification(
         generator=model.name,
         generator_identity=model.identity,
-        verifier=verifier,
+        verifier=scorer.name if scorer else verifier,
         verifier_identity=scorer.identity if scorer else verifier,
         strategy=entry.name,
         parameters=parameters,

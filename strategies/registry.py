@@ -51,6 +51,11 @@ class Entry:
         """Whether it cannot do without a verifier under these parameters."""
         return self.needs_verifier or parameters.get("select") == "verifier" or self.gives_feedback(parameters)
 
+    def scores_every_step(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a solution is scored step by step and not by its last alone."""
+        aggregated = parameters.get("aggregation", "last") != "last"
+        return self.searches or aggregated or self.gives_feedback(parameters)
+
     def gives_feedback(self, parameters: Mapping[str, Any]) -> bool:
         """Whether attempts are shown with what the verifier has to say of them."""
         return bool(parameters.get("feedback"))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from models import flops
-from models.costs import CostModel, most_scored
+from models.costs import CostModel
 from models.prices import dollars
 from strategies.protocols import TokenUsage
 from strategies.task import Candidate
@@ -141,7 +141,7 @@ class Ledger:
         if self.costs.verifier is not None:
             # What stands before a step was read when the step before it was scored; a verifier reads no other attempt.
             before = usage.prompt_tokens - self._behind(candidate) if candidate.parent is None else 0
-            self._unscored[candidate.path] = most_scored(before, usage.generated_tokens)
+            self._unscored[candidate.path] = self.costs.most_scored(before, usage.generated_tokens)
 
     def _behind(self, candidate: Candidate) -> int:
         """Tokens that stand between the problem's prompt and a candidate that continues no other."""
@@ -171,19 +171,24 @@ class Ledger:
             dollars=dollars(self.costs.price, prompt=prompt_tokens, cached=None, generated=0, gpu_seconds=gpu_seconds),
         )
 
-    def scoring(self, candidate: Candidate, passes: Sequence[TokenUsage], gpu_seconds: float) -> None:
+    def scoring(self, candidate: Candidate, passes: Sequence[TokenUsage], gpu_seconds: float, *, tail: int = 0) -> None:
         """Book the scoring of one candidate; a verifier that computes nothing costs nothing and has no row.
 
-        Canonically it is one pass over the longest of the prefixes, its scored positions' logits included, from where
-        the scoring of a step before it ended.
+        Canonically each pass reads on, its scored position's logits included, from where the one before it ended, or
+        the scoring of a step before it, but for the last `tail` tokens of that.
         """
         self._unscored.pop(candidate.path, None)
         costs = self.costs.verifier
         if not passes or costs is None:
             return
-        architecture, longest = costs.architecture, max(one.prompt_tokens for one in passes)
-        self._read[candidate.path] = longest
+        architecture, scored, canonical = costs.architecture, 0, 0.0
         known = max((self._read.get(one.path, 0) for one in candidate.lineage[:-1]), default=0)
+        for one in passes:
+            new = one.prompt_tokens - known
+            scored += new
+            canonical += flops.forward_flops(architecture, new, known, 1) if architecture else 0.0
+            known = one.prompt_tokens - tail
+        self._read[candidate.path] = known
         prompt = sum(one.prompt_tokens for one in passes)
         cached = _sum(one.cached_tokens for one in passes)
         executed = None
@@ -198,12 +203,10 @@ class Ledger:
                 calls=len(passes),
                 prompt_tokens=prompt,
                 cached_tokens=cached,
-                scored_tokens=longest - known,
+                scored_tokens=scored,
                 flops=executed,
-                flops_canonical=flops.scoring_flops(architecture, longest, known, len(passes))
-                if architecture
-                else None,
-                flops_2nd=flops.flops_2nd(architecture, longest - known) if architecture else None,
+                flops_canonical=canonical if architecture else None,
+                flops_2nd=flops.flops_2nd(architecture, scored) if architecture else None,
                 gpu_seconds=gpu_seconds,
                 dollars=dollars(costs.price, prompt=prompt, cached=cached, generated=0, gpu_seconds=gpu_seconds),
             ),

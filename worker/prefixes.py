@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.templates import BYTES_PER_MESSAGE, BYTES_PER_PROMPT
-from strategies.protocols import Message, Prefix, QueryError
+from strategies.protocols import Message, Prefix, QueryError, Reader
 from strategies.task import Candidate
 
 
@@ -31,3 +31,9 @@ def weakest_step(attempt: Candidate) -> int | None:
     """The number of the step that the verifier scored lowest, of equals the first; None where it was not asked."""
     scored = [(score, number) for number, score in enumerate(attempt.step_scores or ()) if score is not None]
     return min(scored)[1] if scored else None
+
+
+async def added(reader: Reader, text: str) -> tuple[int, ...]:
+    """The ids that `text` adds to the end of another text."""
+    before, after = await reader.tokenize("1"), await reader.tokenize("1" + text)
+    return after[len(before) :]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from models.catalogue import verified
 from models.costs import CostModel
 from models.errors import UserError
 from models.specification import KeepTree
@@ -22,7 +23,7 @@ from worker.grading import Grader, GradingPool
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine
 from worker.scoring import ScoringMeter
-from worker.verifiers import Verifiers
+from worker.verifiers import Own, Verifiers
 from worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -82,9 +83,12 @@ class Attempt:
         verifier = None
         if specification.verifier:
             scorer, costs = await self._verifiers.find(
-                specification.verifier, specification.verifier_identity, self._is_right
+                specification.verifier, specification.verifier_identity, self._is_right, self._own()
             )
-            self.ledger.costs = replace(self.ledger.costs, verifier=costs)
+            strategy = registry.find(claim.strategy)
+            # A search has each step scored by itself, as it is drawn.
+            every_step = not strategy.searches and strategy.scores_every_step(claim.parameters)
+            self.ledger.costs = replace(verified(self.ledger.costs, costs), every_step=every_step)
             verifier = ScoringMeter(scorer, self.ledger, problem, context.template, self._engine.clock)
         self._meter = Meter(
             self._engine,
@@ -109,6 +113,10 @@ class Attempt:
             width=width,
         )
         return await registry.build(claim.strategy, claim.parameters).solve(task)
+
+    def _own(self) -> Own:
+        """The generator that writes, where it is to be its own judge."""
+        return self._engine.generator, self.ledger.costs
 
     def _take_over(self, budget: Budget, width: int) -> list[Candidate]:
         """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""
