@@ -26,6 +26,7 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--strategy", "-s", default="majority_vote", show_default=True, help="How compute is spent; `tts-jobs strategies` lists them."),
     click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
+    click.option("--effort", type=click.Choice(["low", "medium", "high"]), help="How long a reasoning model thinks under budget_forcing."),
     click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), judge, judge:GENERATOR, tiny-prm (for tiny models) or exact (an oracle)."),
     click.option("--template", "-t", help="Prompt template, or a Jinja file; the model's own, or math-boxed."),
     click.option("--temperature", type=click.FloatRange(0, 5), help="Sampling temperature."),
@@ -92,6 +93,7 @@ def request_of(job: dict[str, Any]) -> Request:
         job_budget=parse_budget(job["job_budget"], "--job-budget") if job["job_budget"] else None,
         deadline=_utc(job["deadline"]),
         fail_on_error=job["fail_on_error"],
+        effort=job["effort"],
     )
 
 

@@ -51,7 +51,8 @@ class CostModel:
         """What one completion takes from a budget in `unit` (samples, tokens, flops or usd), its scoring included.
 
         All of `prompt` is read where it is the query's `first`. Its last `behind` tokens are earlier attempts, which a
-        revision reads and its scoring does not; a step that continues another (`continued`) feeds that one's last token.
+        revision reads and its scoring does not, or were put behind what is continued; what continues another
+        (`continued`) feeds that one's last token.
 
         Raises:
             UserError: the unit cannot be computed for this model; the message says what is missing.
@@ -83,7 +84,7 @@ class CostModel:
         if unit == "tokens":
             return float(generated + read)
         # The token that a step feeds was counted when it was drawn.
-        computed = self.canonical_flops(prompt, generated, read=max(read, int(continued)))
+        computed = self.canonical_flops(prompt, generated, read=read + int(continued))
         if unit == "flops":
             if computed is None:
                 raise UserError(

@@ -47,6 +47,9 @@ class ModelEntry(BaseModel):
     max_sequences: int | None = Field(default=None, ge=1)
     context_length: int | None = Field(default=None, ge=1, description="tokens; the model's own by default")
     reasoning_effort: str | None = None
+    thinking: bool | None = Field(
+        default=None, description="whether it thinks in <think> tags before it answers; as its chat template tells"
+    )
     template: str | None = None
     architecture: str | None = Field(
         default=None, description="config.json, directory or GGUF that FLOPs are computed from"

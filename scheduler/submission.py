@@ -17,11 +17,13 @@ from models.errors import UserError
 from models.heartbeats import product_version
 from models.specification import JobSpecification, KeepTree, template_to_dict
 from models.templates import load_template
+from models.thinking import thinks
 from models.transitions import JOB, open_job
 from models.wire import lane_of
 from scheduler.intake import Progress, load_dataset, load_queries
 from scheduler.readers import DatasetReader
 from strategies import registry
+from strategies.budget_forcing import EFFORTS, END_OF_THINKING, BudgetForcing
 from strategies.protocols import Sampling
 from strategies.seeds import seed_for
 
@@ -50,6 +52,7 @@ class Request:
     job_budget: tuple[float, str] | None = None
     deadline: datetime | None = None
     fail_on_error: float | None = None
+    effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     """
     try:
         entry = registry.find(request.strategy)
-        strategy: Any = registry.build(entry.name, request.parameters)
+        strategy: Any = registry.build(entry.name, {**_preset(request.effort, entry), **request.parameters})
     except ValueError as error:
         raise UserError(f"--strategy: {error}") from None
     verifier, model = request.verifier, find_generator(request.generator)
@@ -102,10 +105,19 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         raise UserError(
             f"--param feedback: the template {template.name} says nothing behind an attempt; leave it out or choose another"
         )
-    defaults = Sampling(max_tokens=template.max_tokens)
+    thought = 0
+    if isinstance(strategy, BudgetForcing):
+        _check_thinking(model)
+        thought = strategy.maximum
+    defaults = Sampling(max_tokens=thought + template.max_tokens)
     if template.temperature is not None:
         defaults = replace(defaults, temperature=template.temperature)
     sampling = replace(defaults, **(request.sampling or {}))
+    if sampling.max_tokens <= thought:
+        raise UserError(
+            f"--max-tokens: {sampling.max_tokens} leave no room for an answer behind {thought} tokens of thinking; "
+            "raise it, or lower --param maximum"
+        )
     models = Models(model, scorer, entry.scores_every_step(parameters))
     specification = JobSpecification(
         generator=model.name,
@@ -125,6 +137,31 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         # Computable at all for this model? A wrong unit must be a sentence now, not a failed query later.
         models.costs.amount(budget[1], 1, 1, first=True)
     return specification, models
+
+
+def _preset(effort: str | None, entry: registry.Entry) -> Mapping[str, int]:
+    if effort is None:
+        return {}
+    if entry.make is not BudgetForcing:
+        raise UserError(
+            f"--effort: {entry.name} does not hold a model's thinking; choose --strategy budget_forcing, or set "
+            "reasoning_effort in the entry of a generator that takes it"
+        )
+    return EFFORTS[effort]
+
+
+def _check_thinking(model: Model) -> None:
+    """Raises UserError for a generator whose thinking cannot be held."""
+    if model.entry.reasoning_effort is not None:
+        raise UserError(
+            f"--strategy budget_forcing: the entry of {model.name} sets reasoning_effort, so that its thinking is held "
+            "already; take that out, or choose another strategy"
+        )
+    if not thinks(model, END_OF_THINKING):
+        raise UserError(
+            f"--strategy budget_forcing: {model.name} is not known to think, for no chat template of it holds "
+            f"{END_OF_THINKING}; choose a reasoning model, or set thinking = true in its entry"
+        )
 
 
 def submit(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from strategies.adaptive_consistency import AdaptiveConsistency
 from strategies.beam_search import BeamSearch
 from strategies.best_of_n import BestOfN
+from strategies.budget_forcing import THOUGHT, BudgetForcing
 from strategies.dvts import Dvts
 from strategies.first_finish import FIRST_SEGMENT, FirstFinish
 from strategies.greedy import GREEDY_PATH, Greedy
@@ -77,6 +78,8 @@ class Entry:
             return place is not None and place[0] < chains and place[1] < length
         if self.make is FirstFinish:
             return path.startswith(FIRST_SEGMENT)
+        if self.make is BudgetForcing:
+            return path.startswith(THOUGHT)
         return path.isdecimal() and int(path) < sample_count(budget)
 
 
@@ -89,6 +92,7 @@ STRATEGIES = {
         Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
         Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
         Entry("first_finish", FirstFinish, "2512.02008"),
+        Entry("budget_forcing", BudgetForcing, "Muennighoff et al. 2501.19393"),
         Entry("sequential_revision", SequentialRevision, "Snell et al. 2408.03314", may_verify=True),
         Entry("beam_search", BeamSearch, "Snell et al. 2408.03314", needs_verifier=True, searches=True),
         Entry("dvts", Dvts, "Beeching et al. 2024", needs_verifier=True, searches=True),

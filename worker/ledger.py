@@ -11,6 +11,7 @@ from models.costs import CostModel
 from models.prices import dollars
 from strategies.protocols import TokenUsage
 from strategies.task import Candidate
+from worker.prefixes import forced_tokens
 
 _Number = TypeVar("_Number", int, float)
 
@@ -99,7 +100,7 @@ class Ledger:
         self._found(candidate)
         architecture = self.costs.architecture
         charged = prompt if first else self._behind(candidate)
-        read = 1 if continued else charged
+        read = charged + 1 if continued else charged
         self._book(
             UsageRow(
                 phase="generate",
@@ -144,8 +145,11 @@ class Ledger:
             self._unscored[candidate.path] = self.costs.most_scored(before, usage.generated_tokens)
 
     def _behind(self, candidate: Candidate) -> int:
-        """Tokens that stand between the problem's prompt and a candidate that continues no other."""
-        if candidate.parent is not None or self.prompt_tokens is None:
+        """Tokens that are read for a candidate alone: those between the problem's prompt and one that continues no other,
+        those that were put behind what another continues."""
+        if candidate.parent is not None:
+            return forced_tokens(candidate.lineage)[-1]
+        if self.prompt_tokens is None:
             return 0
         return max(0, candidate.usage.prompt_tokens - self.prompt_tokens)
 
