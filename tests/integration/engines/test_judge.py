@@ -32,7 +32,9 @@ RIGHT = [Step("The farm has 12 + 5 = 17 cows.\n"), Step("Then 17 - 3 = 14 cows a
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def smollm(smollm2: Path) -> AsyncIterator[LlamaCppGenerator]:
-    entry = ModelEntry(engine="llamacpp", model=str(smollm2), context_length=1024, max_sequences=4)
+    # One thread: on a busy machine two of them wait for each other.
+    threads = {f"{pool}.n_threads": 1 for pool in ("cpuparams", "cpuparams_batch")}
+    entry = ModelEntry(engine="llamacpp", model=str(smollm2), context_length=1024, max_sequences=4, engine_args=threads)
     generator = await start_engine("smollm2", entry)
     assert isinstance(generator, LlamaCppGenerator)
     yield generator
