@@ -27,7 +27,7 @@ class Quality(NamedTuple):
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of the two accuracies (section 3.3); 0 where one of them is."""
+        """The harmonic mean of the two accuracies; 0 where one of them is."""
         wrong, right = self.found / self.erroneous, self.passed / self.correct
         return 2 * wrong * right / (wrong + right) if wrong + right else 0.0
 

@@ -24,7 +24,7 @@ from benchmarks.first_error import ALL_RIGHT, Marked, Quality, best_threshold, q
 from models.catalogue import MODEL_FREE_VERIFIERS, find_verifier
 from models.errors import UserError
 from models.statistics import DRAWS, wilson
-from strategies.protocols import ProblemView, QueryError, Step, Verifier
+from strategies.protocols import ProblemView, QueryError, Step, TransientError
 from worker.verifiers import Verifiers
 
 
@@ -44,12 +44,12 @@ class Row:
 class Scores:
     """The scores that were made, in a JSONL file that is only ever appended to, so that a killed run goes on.
 
-    They are those of one verifier's `identity`; None for a solution that it could not read.
+    They are those of one verifier's `identity`. What it could not read is not among them, and is tried again.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
         self._path, self._identity = path, identity
-        self._known: dict[str, list[float] | None] = {}
+        self._known: dict[str, list[float]] = {}
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
@@ -63,9 +63,9 @@ class Scores:
         return row.key in self._known
 
     def of(self, row: Row) -> list[float] | None:
-        return self._known[row.key]
+        return self._known.get(row.key)
 
-    def add(self, row: Row, scores: list[float] | None) -> None:
+    def add(self, row: Row, scores: list[float]) -> None:
         self._known[row.key] = scores
         with self._path.open("a") as file:
             file.write("\n" + json.dumps({"verifier": self._identity, "key": row.key, "scores": scores}))
@@ -96,25 +96,30 @@ def _row(path: Path, number: int, row: Any) -> Row:
 
 
 async def score(rows: Sequence[Row], name: str, scores: Scores, console: Console) -> None:
-    """Have the verifier read what it has not read yet, one solution after the other."""
+    """Have the verifier read what it has not read yet, one solution after the other.
+
+    Raises:
+        QueryError, TransientError: it cannot be started, or reads none of them.
+    """
     verifiers = Verifiers()
     missing = {row.key: row for row in rows if row not in scores}.values()
+    unread: list[QueryError] = []
     try:
-        for number, row in enumerate(missing):
+        for number, row in enumerate(missing, 1):
             verifier, _ = await verifiers.find(name, None, _never)
-            scores.add(row, await _read(verifier, row))
-            if number % 50 == 49:
-                console.print(f"{number + 1} of {len(missing)} solutions read")
+            steps = [Step(step + "\n\n") for step in row.steps]
+            try:
+                scores.add(row, list((await verifier.score(ProblemView(row.key, row.problem), steps)).steps))
+            except QueryError as error:
+                unread.append(error)
+            if number % 50 == 0:
+                console.print(f"{number} of {len(missing)} solutions read")
     finally:
         await verifiers.close()
-
-
-async def _read(verifier: Verifier, row: Row) -> list[float] | None:
-    steps = [Step(step + "\n\n") for step in row.steps]
-    try:
-        return list((await verifier.score(ProblemView(row.key, row.problem), steps)).steps)
-    except QueryError:
-        return None
+    if unread and not any(row in scores for row in rows):
+        raise unread[0]
+    if unread:
+        console.print(f"{len(unread)} solutions could not be read and count as judged wrongly; the first: {unread[0]}")
 
 
 async def _never(text: str, reference: str) -> bool:
@@ -178,9 +183,6 @@ def measure(files: Sequence[Path], name: str, most: int | None, home: Path, cons
         raise UserError(f"{files[0]}: {error}; take more --problems") from None
     console.print(f"threshold {threshold:.4g}, chosen on {len(chosen)} solutions (F1 {before:.1%} there)")
     console.print(table)
-    unread = sum(one.scores is None for one in judged[1])
-    if unread:
-        console.print(f"{unread} solutions could not be read by {name}; they count as judged wrongly")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -197,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError("FILE: one file or two; the threshold is chosen on the first and reported on the second")
         console = Console(width=None if sys.stdout.isatty() else 110)
         measure(options.files, options.verifier, options.problems, options.scores, console)
-    except UserError as error:
+    except (UserError, QueryError, TransientError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

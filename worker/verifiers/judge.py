@@ -1,5 +1,5 @@
 """A generator as its own judge, or another's: it is asked whether a solution is right, and how sure it is of Yes is the
-score ("Language models (mostly) know what they know", 2207.05221, section 3: P(True))."""
+score ("Language models (mostly) know what they know", 2207.05221: P(True))."""
 
 from __future__ import annotations
 

@@ -45,6 +45,16 @@ def test_halves_of_one_file_stand_for_two(tmp_path: Path, capsys: pytest.Capture
     assert "chosen on 2 solutions" in capsys.readouterr().out
 
 
+def test_what_cannot_be_read_is_told_and_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    too_long = {"problem": "1+1", "steps": ["1+1=2" * 300], "label": -1}
+    path = file(tmp_path, RIGHT, RIGHT, WRONG, OTHER, too_long, too_long)
+    for _ in range(2):
+        assert processbench.main([path, "--verifier", "tiny-prm", "--scores", str(tmp_path)]) == 0
+        assert "1 solutions could not be read and count as judged wrongly; the first: the prompt" in " ".join(
+            capsys.readouterr().out.split()
+        )
+
+
 @pytest.mark.parametrize(
     ("rows", "verifier", "complaint"),
     [
@@ -54,6 +64,7 @@ def test_halves_of_one_file_stand_for_two(tmp_path: Path, capsys: pytest.Capture
         ([RIGHT, RIGHT, WRONG], "tiny-prm", "rows.json: the F1 needs solutions with a wrong step"),
         ([RIGHT], "mean_logprob", "--verifier: mean_logprob is no model that reads solutions"),
         ([RIGHT], "judge", "--verifier judge: there is no generator here that could judge itself"),
+        ([RIGHT, WRONG], "judge:tiny", "judge:tiny: Yes and No are no tokens of this model, so it cannot judge"),
         ([RIGHT], "prm", "--verifier: unknown verifier 'prm'"),
     ],
 )
