@@ -1,7 +1,7 @@
 """`python -m benchmarks.processbench FILE [FILE] --verifier NAME`: how well a verifier finds the first wrong step.
 
 FILE holds ProcessBench's rows (`problem`, `steps`, `label`: the index of the first wrong step, -1 for none). The
-threshold is chosen on the first file and the figures are the second's; with one file, on its odd rows and the even ones'.
+threshold is chosen on the first file and the figures are the second's; with one file, its two halves stand for them.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ def measure(files: Sequence[Path], name: str, most: int | None, home: Path, cons
     Raises:
         UserError: a file or the verifier is not what can be measured.
     """
-    sets = [read_rows(path)[:most] for path in files]
+    # The published files hold the erroneous solutions first.
+    sets = [random.Random(0).sample(rows, min(most or len(rows), len(rows))) for rows in map(read_rows, files)]
     if name in MODEL_FREE_VERIFIERS:
         raise UserError(f"--verifier: {name} is no model that reads solutions; name one that is")
     model = find_verifier(name)
@@ -173,7 +174,7 @@ def measure(files: Sequence[Path], name: str, most: int | None, home: Path, cons
     home.mkdir(parents=True, exist_ok=True)
     scores = Scores(home / "processbench.jsonl", f"{name} {model.identity}")
     asyncio.run(score([row for rows in sets for row in rows], name, scores, console))
-    chosen, reported = sets if len(sets) == 2 else (sets[0][::2], sets[0][1::2])
+    chosen, reported = sets if len(sets) == 2 else _halves(sets[0])
     judged = [[Marked(row.label, scores.of(row)) for row in rows] for rows in (chosen, reported)]
     try:
         threshold = best_threshold(judged[0])
@@ -185,11 +186,17 @@ def measure(files: Sequence[Path], name: str, most: int | None, home: Path, cons
     console.print(table)
 
 
+def _halves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Two parts, each with half of the erroneous solutions and half of the correct ones."""
+    ordered = sorted(rows, key=lambda row: row.label == ALL_RIGHT)
+    return ordered[::2], ordered[1::2]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.processbench", description=__doc__)
     parser.add_argument("files", metavar="FILE", type=Path, nargs="+", help="none of them comes with this repository")
     parser.add_argument("--verifier", required=True, help="as of a job: tiny-prm, judge:NAME, ...")
-    parser.add_argument("--problems", type=int, help="only the first rows of each file")
+    parser.add_argument("--problems", type=int, help="only so many rows of each file, at random but always the same")
     parser.add_argument(
         "--scores", type=Path, default=Path(".tts-jobs"), help="folder of the scores; a killed run goes on"
     )
