@@ -26,7 +26,8 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--strategy", "-s", default="majority_vote", show_default=True, help="How compute is spent; `tts-jobs strategies` lists them."),
     click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
-    click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), exact (an oracle), or a reward model: tiny-prm (for tiny models), qwen-prm, math-shepherd, rlhflow, skywork, or a [verifiers.NAME] table."),
+    click.option("--effort", type=click.Choice(["low", "medium", "high"]), help="How long a reasoning model thinks under budget_forcing."),
+    click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), judge, judge:GENERATOR, exact (an oracle), or a reward model: tiny-prm (for tiny models), qwen-prm, math-shepherd, rlhflow, skywork, or a [verifiers.NAME] table."),
     click.option("--template", "-t", help="Prompt template, or a Jinja file; the model's own, or math-boxed."),
     click.option("--answer", metavar="KIND", help="What an answer is: math, number, choice, text or a package's grader (docs/grading.md); the template's own by default."),
     click.option("--tolerance", type=click.FloatRange(0, 1, max_open=True), help="With numbers: equal up to this relative difference, such as 0.01."),
@@ -96,6 +97,7 @@ def request_of(job: dict[str, Any]) -> Request:
         job_budget=parse_budget(job["job_budget"], "--job-budget") if job["job_budget"] else None,
         deadline=_utc(job["deadline"]),
         fail_on_error=job["fail_on_error"],
+        effort=job["effort"],
     )
 
 

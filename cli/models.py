@@ -75,6 +75,11 @@ def list_models(as_json: bool) -> None:
 @click.option("--max-sequences", type=int, help="Sequences the engine runs at once.")
 @click.option("--context-length", type=int, help="Tokens; the model's own by default.")
 @click.option("--reasoning-effort", help="Passed to reasoning models: low, medium or high.")
+@click.option(
+    "--thinking/--no-thinking",
+    default=None,
+    help="Whether it thinks in <think> tags; its chat template tells by default.",
+)
 @click.option("--architecture", help="config.json, directory or GGUF file that FLOPs are computed from.")
 @click.option("--price-prompt", type=float, help="USD per million prompt tokens.")
 @click.option("--price-cached", type=float, help="USD per million cached prompt tokens.")

@@ -19,6 +19,7 @@ from models.architecture import Architecture, read_architecture
 from models.costs import CostModel
 from models.errors import UserError
 from models.heartbeats import product_version
+from models.judging import JUDGE, MOST_ASKED
 from models.settings import FORMATS, HEAD_FORMATS, ModelEntry, Price, settings
 from models.specification import JobSpecification
 from models.transitions import table
@@ -28,6 +29,9 @@ MODEL = table(tables.ModelSpecification)
 DEFAULT_GENERATOR = "smollm2"
 MODEL_FREE_VERIFIERS = {"mean_logprob": False, "exact": True}
 """Verifiers that need no model of their own -> whether it is an oracle, which reads the reference answers."""
+
+READ_FROM = ("llamacpp", "vllm")
+"""Engines that tell how likely single tokens are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +69,21 @@ def verifier_entries() -> dict[str, ModelEntry]:
     return {**hub.builtin_verifiers(), **settings().verifiers}
 
 
-def find_verifier(name: str) -> Model | None:
-    """The model behind a verifier, None for one that needs none.
+def find_verifier(name: str, generator: Model | None = None) -> Model | None:
+    """The model behind a verifier, None for one that needs none; `generator` is the job's own.
 
     Raises:
-        UserError: no verifier of that name, its engine cannot read it, or its weights are not here.
+        UserError: no verifier of that name, its engine cannot read it or judge, or its weights are not here.
     """
     if name in MODEL_FREE_VERIFIERS:
         return None
+    if is_judge(name):
+        return _judge(name, generator)
     entries = verifier_entries()
     if name not in entries and name in FORMATS:
         raise UserError(f"--verifier: {name} is a format without a model; name one in a [verifiers.{name}] table")
     if name not in entries:
-        known = ", ".join([*MODEL_FREE_VERIFIERS, *sorted(entries)])
+        known = ", ".join([*MODEL_FREE_VERIFIERS, JUDGE, f"{JUDGE}:GENERATOR", *sorted(entries)])
         raise UserError(f"--verifier: unknown verifier {name!r}; choose one of {known}")
     entry = entries[name]
     if entry.engine == "instant" or (entry.engine == "llamacpp" and entry.format in HEAD_FORMATS):
@@ -86,7 +92,28 @@ def find_verifier(name: str) -> Model | None:
     return _resolve(name, entry, "--verifier")
 
 
-def find_generator(text: str) -> Model:
+def is_judge(verifier: str | None) -> bool:
+    """Whether a verifier is a generator that is asked."""
+    return verifier is not None and verifier.partition(":")[0] == JUDGE
+
+
+def _judge(name: str, own: Model | None) -> Model:
+    """The generator behind `name`, called by it; `judge:NAME` of the job's own is `judge`."""
+    asked = name.partition(":")[2]
+    model = find_generator(asked, f"--verifier {JUDGE}") if asked else own
+    if model is None:
+        raise UserError(
+            f"--verifier {JUDGE}: there is no generator here that could judge itself; name one, {JUDGE}:NAME"
+        )
+    if model.entry.engine not in READ_FROM:
+        raise UserError(
+            f"--verifier {name}: the engine {model.entry.engine} does not tell how likely Yes and No are; "
+            f"let a model on {' or '.join(READ_FROM)} judge, {JUDGE}:NAME"
+        )
+    return replace(model, name=JUDGE if own is not None and model.identity == own.identity else name)
+
+
+def find_generator(text: str, option: str = "--generator") -> Model:
     """The generator that `text` names: an entry, a directory or GGUF file, a server's URL, or a hub name.
 
     Raises:
@@ -112,7 +139,7 @@ def find_generator(text: str) -> Model:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
         return _resolve(_queue_name(text), ModelEntry(engine="vllm", model=text))
     raise UserError(
-        f"--generator: unknown model {text!r}; use one of {', '.join(sorted(entries))}, "
+        f"{option}: unknown model {text!r}; use one of {', '.join(sorted(entries))}, "
         "a model directory, a .gguf file, a server's URL or a hub name (owner/name)"
     )
 
@@ -184,7 +211,13 @@ def job_costs(connection: Connection, specification: JobSpecification) -> CostMo
     identity = specification.verifier_identity
     if specification.verifier is None or identity in (None, specification.verifier):
         return costs  # a verifier without a model is its own identity
-    return replace(costs, verifier=_recorded(connection, "verifier", specification.verifier, identity))
+    return verified(costs, _recorded(connection, "verifier", specification.verifier, identity))
+
+
+def verified(costs: CostModel, verifier: CostModel | None) -> CostModel:
+    """A generator's costs where `verifier` reads what it writes."""
+    asked = MOST_ASKED if verifier is not None and is_judge(verifier.model) else 0
+    return replace(costs, verifier=verifier, question=asked)
 
 
 def _recorded(connection: Connection, kind: str, name: str, identity: str) -> CostModel:

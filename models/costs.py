@@ -9,6 +9,7 @@ from models.architecture import Architecture
 from models.errors import UserError
 from models.prices import dollars
 from models.settings import Price
+from models.templates import BYTES_PER_PROMPT
 
 MOST_CALLS = 256
 """The most completions of one query under a budget that does not count samples (`strategies.sampling`)."""
@@ -20,8 +21,9 @@ class CostModel:
 
     `flops_per_second` is the sustained speed that turns FLOPs into GPU-seconds where only a price per GPU-hour is
     known and a bound is needed before anything has run. `verifier`: the model that will read every completion of
-    this one, which a budget has to hold as well. `rereads`: each of this model's passes reads its whole text, since no
-    cache of an earlier one serves it.
+    this one, which a budget has to hold as well; `question` bounds the tokens of what that is asked about a completion,
+    or about each of its steps where `every_step` is set. `rereads`: each of this model's passes reads its whole text,
+    since no cache of an earlier one serves it.
     """
 
     model: str
@@ -30,6 +32,8 @@ class CostModel:
     flops_per_second: float | None = None
     verifier: CostModel | None = None
     rereads: bool = False
+    question: int = 0
+    every_step: bool = False
 
     def canonical_flops(self, prompt: int, generated: int, *, read: int) -> float | None:
         """FLOPs of one completion as if its query ran alone: its decoding, and the prefill of the `read` last tokens of
@@ -49,14 +53,15 @@ class CostModel:
         """What one completion takes from a budget in `unit` (samples, tokens, flops or usd), its scoring included.
 
         All of `prompt` is read where it is the query's `first`. Its last `behind` tokens are earlier attempts, which a
-        revision reads and its scoring does not; a step that continues another (`continued`) feeds that one's last token.
+        revision reads and its scoring does not, or were put behind what is continued; what continues another
+        (`continued`) feeds that one's last token.
 
         Raises:
             UserError: the unit cannot be computed for this model; the message says what is missing.
         """
         if unit == "samples":
             return 1.0
-        scoring = self.scoring(unit, most_scored(prompt - behind, generated)) if generated else 0.0
+        scoring = self.scoring(unit, self.most_scored(prompt - behind, generated)) if generated else 0.0
         return scoring + self._generating(
             unit, prompt, generated, read=prompt if first else behind, continued=continued
         )
@@ -71,11 +76,17 @@ class CostModel:
             return 0.0
         return self.verifier._generating(unit, tokens, 1, read=tokens)
 
+    def most_scored(self, prompt: int, generated: int) -> int:
+        """The most tokens a verifier reads for a completion: a tag or a question behind every step, and no step is
+        without a token."""
+        asked = BYTES_PER_PROMPT + self.question * (generated if self.every_step else 1) if self.question else 0
+        return prompt + 2 * generated + 2 + asked
+
     def _generating(self, unit: str, prompt: int, generated: int, *, read: int, continued: bool = False) -> float:
         if unit == "tokens":
             return float(generated + read)
         # The token that a step feeds was counted when it was drawn.
-        computed = self.canonical_flops(prompt, generated, read=max(read, int(continued)))
+        computed = self.canonical_flops(prompt, generated, read=read + int(continued))
         if unit == "flops":
             if computed is None:
                 raise UserError(
@@ -136,8 +147,3 @@ class CostModel:
             fits = calls * self.amount(unit, 0, middle, first=False) <= amount
             low, high = (middle, high) if fits else (low, middle)
         return calls * min(low + 1, max_tokens)
-
-
-def most_scored(prompt: int, generated: int) -> int:
-    """The most tokens a verifier reads for a completion: a tag behind every step, and no step is without a token."""
-    return prompt + 2 * generated + 2

@@ -55,6 +55,9 @@ class ModelEntry(BaseModel):
     max_sequences: int | None = Field(default=None, ge=1)
     context_length: int | None = Field(default=None, ge=1, description="tokens; the model's own by default")
     reasoning_effort: str | None = None
+    thinking: bool | None = Field(
+        default=None, description="whether it thinks in <think> tags before it answers; as its chat template tells"
+    )
     template: str | None = None
     format: Format | None = Field(default=None, description="how a verifier is written to")
     architecture: str | None = Field(

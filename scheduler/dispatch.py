@@ -135,6 +135,7 @@ class Dispatcher:
 def _load(connection: Connection, job_id: int) -> OpenJob:
     row = connection.execute(select(JOB).where(JOB.c.id == job_id)).one()
     specification = JobSpecification(**row.specification)
+    every_step = registry.find(specification.strategy).scores_every_step(specification.parameters)
     return OpenJob(
         id=job_id,
         lane=row.lane,
@@ -144,7 +145,7 @@ def _load(connection: Connection, job_id: int) -> OpenJob:
         planner=Planner.of(specification),
         specification=specification,
         template=template_from_dict(specification.template),
-        costs=job_costs(connection, specification),
+        costs=replace(job_costs(connection, specification), every_step=every_step),
     )
 
 

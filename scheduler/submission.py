@@ -10,19 +10,21 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from models.budgets import format_budget
-from models.catalogue import Model, find_generator, find_verifier, record_model
+from models.catalogue import Model, find_generator, find_verifier, record_model, verified
 from models.costs import CostModel
 from models.database import Database
 from models.errors import UserError
 from models.heartbeats import product_version
 from models.specification import JobSpecification, KeepTree, template_to_dict
 from models.templates import ANSWER_KINDS, DEFAULT_TEMPLATE, TEMPLATE_OF_ANSWER, Template, load_template
+from models.thinking import thinks
 from models.transitions import JOB, open_job
 from models.wire import lane_of
 from scheduler.extensions import find_added, is_oracle
 from scheduler.intake import PROBLEM, Progress, load_dataset, load_queries
 from scheduler.readers import DatasetReader
 from strategies import registry
+from strategies.budget_forcing import EFFORTS, END_OF_THINKING, BudgetForcing
 from strategies.extensions import extensions
 from strategies.protocols import Sampling
 from strategies.seeds import seed_for
@@ -53,6 +55,7 @@ class Request:
     job_budget: tuple[float, str] | None = None
     deadline: datetime | None = None
     fail_on_error: float | None = None
+    effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of a job; `verifier` is None for one that needs no model."""
+    """The models of a job; `verifier` is None for one that needs no model, `every_step` tells that it scores each."""
 
     generator: Model
     verifier: Model | None
+    every_step: bool = False
 
     @property
     def costs(self) -> CostModel:
-        return replace(self.generator.costs, verifier=self.verifier.costs if self.verifier else None)
+        costs = verified(self.generator.costs, self.verifier.costs if self.verifier else None)
+        return replace(costs, every_step=self.every_step)
 
 
 def specify(request: Request) -> tuple[JobSpecification, Models]:
@@ -85,12 +90,12 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
     """
     try:
         entry = registry.find(request.strategy)
-        strategy: Any = registry.build(entry.name, request.parameters)
+        strategy: Any = registry.build(entry.name, {**_preset(request.effort, entry), **request.parameters})
     except ValueError as error:
         raise UserError(f"--strategy: {error}") from None
-    verifier = request.verifier
+    verifier, model = request.verifier, find_generator(request.generator)
     added = find_added("verifiers", verifier) if verifier is not None else None
-    scorer = find_verifier(verifier) if verifier is not None and added is None else None
+    scorer = find_verifier(verifier, model) if verifier is not None and added is None else None
     parameters = strategy.model_dump(mode="json")
     if entry.wants_verifier(parameters) or (entry.may_verify and verifier is not None):
         verifier = verifier or DEFAULT_VERIFIER
@@ -99,18 +104,27 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
             raise UserError(f"--verifier: {verifier} judges answers and {entry.name} scores steps; choose another")
     elif verifier is not None:
         raise UserError(f"--verifier: {entry.name} uses no verifier; leave the option out or choose another --strategy")
-    model = find_generator(request.generator)
     template = _template(request, model)
     if entry.gives_feedback(parameters) and not template.revise:
         raise UserError(
             f"--param feedback: the template {template.name} says nothing behind an attempt; leave it out or choose another"
         )
-    sampling = Sampling(**template.sampling | dict(request.sampling or {}))
-    models = Models(model, scorer)
+    thought = 0
+    if isinstance(strategy, BudgetForcing):
+        _check_thinking(model)
+        thought = strategy.maximum
+    defaults = template.sampling | {"max_tokens": thought + template.max_tokens}
+    sampling = Sampling(**defaults | dict(request.sampling or {}))
+    if sampling.max_tokens <= thought:
+        raise UserError(
+            f"--max-tokens: {sampling.max_tokens} leave no room for an answer behind {thought} tokens of thinking; "
+            "raise it, or lower --param maximum"
+        )
+    models = Models(model, scorer, entry.scores_every_step(parameters))
     specification = JobSpecification(
         generator=model.name,
         generator_identity=model.identity,
-        verifier=verifier,
+        verifier=scorer.name if scorer else verifier,
         verifier_identity=scorer.identity if scorer else verifier,
         strategy=entry.name,
         parameters=parameters,
@@ -144,6 +158,31 @@ def _template(request: Request, model: Model) -> Template:
             raise UserError(f"--tolerance: the answers are {template.answer}; give --answer number as well")
         template = replace(template, tolerance=request.tolerance)
     return template
+
+
+def _preset(effort: str | None, entry: registry.Entry) -> Mapping[str, int]:
+    if effort is None:
+        return {}
+    if entry.make is not BudgetForcing:
+        raise UserError(
+            f"--effort: {entry.name} does not hold a model's thinking; choose --strategy budget_forcing, or set "
+            "reasoning_effort in the entry of a generator that takes it"
+        )
+    return EFFORTS[effort]
+
+
+def _check_thinking(model: Model) -> None:
+    """Raises UserError for a generator whose thinking cannot be held."""
+    if model.entry.reasoning_effort is not None:
+        raise UserError(
+            f"--strategy budget_forcing: the entry of {model.name} sets reasoning_effort, so that its thinking is held "
+            "already; take that out, or choose another strategy"
+        )
+    if not thinks(model, END_OF_THINKING):
+        raise UserError(
+            f"--strategy budget_forcing: {model.name} is not known to think, for no chat template of it holds "
+            f"{END_OF_THINKING}; choose a reasoning model, or set thinking = true in its entry"
+        )
 
 
 def submit(

@@ -237,11 +237,13 @@ class ProblemView:
 class Scores:
     """One score in [0, 1] per step asked for (probability that every step so far is right) and the passes they cost.
 
-    Without `passes` nothing was computed by a model.
+    Without `passes` nothing was computed by a model. A pass continues the one before it but for that one's last `tail`
+    tokens, such as a question behind the solution.
     """
 
     steps: tuple[float, ...]
     passes: tuple[TokenUsage, ...] = ()
+    tail: int = 0
 
 
 class Verifier(Protocol):

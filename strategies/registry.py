@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from strategies.adaptive_consistency import AdaptiveConsistency
 from strategies.beam_search import BeamSearch
 from strategies.best_of_n import BestOfN
+from strategies.budget_forcing import THOUGHT, BudgetForcing
 from strategies.dvts import Dvts
 from strategies.extensions import Extension, extensions, find_extension
 from strategies.first_finish import FIRST_SEGMENT, FirstFinish
@@ -56,6 +57,11 @@ class Entry:
         chosen_by_one = self.package is None and parameters.get("select") == "verifier"
         return self.needs_verifier or chosen_by_one or self.gives_feedback(parameters)
 
+    def scores_every_step(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a solution is scored step by step and not by its last alone."""
+        aggregated = parameters.get("aggregation", "last") != "last"
+        return self.searches or aggregated or self.gives_feedback(parameters)
+
     def gives_feedback(self, parameters: Mapping[str, Any]) -> bool:
         """Whether attempts are shown with what the verifier has to say of them."""
         return self.package is None and bool(parameters.get("feedback"))
@@ -82,6 +88,8 @@ class Entry:
             return place is not None and place[0] < chains and place[1] < length
         if self.make is FirstFinish:
             return path.startswith(FIRST_SEGMENT)
+        if self.make is BudgetForcing:
+            return path.startswith(THOUGHT)
         return path.isdecimal() and int(path) < sample_count(budget)
 
 
@@ -94,6 +102,7 @@ STRATEGIES = {
         Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
         Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
         Entry("first_finish", FirstFinish, "2512.02008"),
+        Entry("budget_forcing", BudgetForcing, "Muennighoff et al. 2501.19393"),
         Entry("sequential_revision", SequentialRevision, "Snell et al. 2408.03314", may_verify=True),
         Entry("beam_search", BeamSearch, "Snell et al. 2408.03314", needs_verifier=True, searches=True),
         Entry("dvts", Dvts, "Beeching et al. 2024", needs_verifier=True, searches=True),

@@ -101,11 +101,22 @@ class MeteredGenerator(Protocol):
         ...
 
     async def segment(
-        self, path: str, parent: Candidate | None, tokens: int, *, temperature: float | None = None
+        self,
+        path: str,
+        parent: Candidate | None,
+        tokens: int | None,
+        *,
+        temperature: float | None = None,
+        until: str | None = None,
+        forced: str = "",
     ) -> Candidate:
-        """Draw at most `tokens` tokens at `path`, behind `parent` (None: behind the problem), token ids as in `step`.
+        """Draw at most `tokens` tokens (None: to the solution's end) at `path`, behind `parent` (None: behind the
+        problem), token ids as in `step`.
 
-        Its finish reason is `step` where the solution goes on, even if no step of the template ends there.
+        Its finish reason is `step` where the solution goes on, even if no step of the template ends there. A part that
+        is drawn `until` a string goes on behind every end of its own, the string or the end of the text, and keeps
+        neither in its text or ids. `forced` is put in front of it, into both, as if the model had written it: read and
+        not drawn.
 
         Raises:
             BudgetExhausted: as `sample`.

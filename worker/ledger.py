@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from models import flops
-from models.costs import CostModel, most_scored
+from models.costs import CostModel
 from models.prices import dollars
 from strategies.protocols import TokenUsage
 from strategies.task import Candidate
+from worker.prefixes import forced_tokens
 
 _Number = TypeVar("_Number", int, float)
 
@@ -99,7 +100,7 @@ class Ledger:
         self._found(candidate)
         architecture = self.costs.architecture
         charged = prompt if first else self._behind(candidate)
-        read = 1 if continued else charged
+        read = charged + 1 if continued else charged
         self._book(
             UsageRow(
                 phase="generate",
@@ -142,11 +143,14 @@ class Ledger:
             # What stands before a step was read when the step before it was scored; a verifier reads no other attempt.
             unread = candidate.parent is None or self.costs.verifier.rereads
             before = usage.prompt_tokens - self._behind(candidate) if unread else 0
-            self._unscored[candidate.path] = most_scored(before, usage.generated_tokens)
+            self._unscored[candidate.path] = self.costs.most_scored(before, usage.generated_tokens)
 
     def _behind(self, candidate: Candidate) -> int:
-        """Tokens that stand between the problem's prompt and a candidate that continues no other."""
-        if candidate.parent is not None or self.prompt_tokens is None:
+        """Tokens that are read for a candidate alone: those between the problem's prompt and one that continues no other,
+        those that were put behind what another continues."""
+        if candidate.parent is not None:
+            return forced_tokens(candidate.lineage)[-1]
+        if self.prompt_tokens is None:
             return 0
         return max(0, candidate.usage.prompt_tokens - self.prompt_tokens)
 
@@ -173,32 +177,43 @@ class Ledger:
         )
 
     def scoring(
-        self, candidate: Candidate, passes: Sequence[TokenUsage], gpu_seconds: float, costs: CostModel | None = None
+        self,
+        candidate: Candidate,
+        passes: Sequence[TokenUsage],
+        gpu_seconds: float,
+        costs: CostModel | None = None,
+        *,
+        tail: int = 0,
     ) -> None:
         """Book the scoring of one candidate; a verifier that computes nothing costs nothing and has no row.
 
         `costs` are of a verifier that no budget holds anything back for.
 
-        Canonically it is one pass over the longest of the prefixes, its scored positions' logits included, from where
-        the scoring of a step before it ended. A verifier that `rereads` makes each of its passes from the beginning.
+        Canonically each pass reads on, its scored position's logits included, from where the one before it ended, or
+        the scoring of a step before it, but for the last `tail` tokens of that. A verifier that `rereads` makes each of
+        its passes from the beginning.
         """
         self._unscored.pop(candidate.path, None)
         costs = costs or self.costs.verifier
         if not passes or costs is None:
             return
-        longest = max(one.prompt_tokens for one in passes)
+        architecture, scored, canonical = costs.architecture, 0, 0.0
         known = max((self._read.get(one.path, 0) for one in candidate.lineage[:-1]), default=0)
-        self._read[candidate.path] = longest
+        for one in passes:
+            before = 0 if costs.rereads else known
+            scored += one.prompt_tokens - before
+            canonical += (
+                flops.forward_flops(architecture, one.prompt_tokens - before, before, 1) if architecture else 0.0
+            )
+            known = one.prompt_tokens - tail
+        self._read[candidate.path] = known
         prompt = sum(one.prompt_tokens for one in passes)
         cached = _sum(one.cached_tokens for one in passes)
-        read = prompt if costs.rereads else longest - known
-        architecture, executed, canonical = costs.architecture, None, None
+        executed = None
         if architecture is not None:
             executed = _sum(
                 flops.scoring_flops(architecture, one.prompt_tokens, one.cached_tokens, 1) for one in passes
             )
-            whole = [flops.scoring_flops(architecture, one.prompt_tokens, 0, 1) for one in passes]
-            canonical = _sum(whole) if costs.rereads else flops.scoring_flops(architecture, longest, known, len(passes))
         self._book(
             UsageRow(
                 phase="score",
@@ -206,10 +221,10 @@ class Ledger:
                 calls=len(passes),
                 prompt_tokens=prompt,
                 cached_tokens=cached,
-                scored_tokens=read,
+                scored_tokens=scored,
                 flops=executed,
-                flops_canonical=canonical,
-                flops_2nd=flops.flops_2nd(architecture, read) if architecture else None,
+                flops_canonical=canonical if architecture else None,
+                flops_2nd=flops.flops_2nd(architecture, scored) if architecture else None,
                 gpu_seconds=gpu_seconds,
                 dollars=dollars(costs.price, prompt=prompt, cached=cached, generated=0, gpu_seconds=gpu_seconds),
             ),

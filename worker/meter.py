@@ -15,7 +15,7 @@ from strategies.seeds import seed_for
 from strategies.task import Budget, Candidate, ProgressSink
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
-from worker.prefixes import continued, most_tokens, weakest_step
+from worker.prefixes import added, before_end, continued, forced_tokens, most_tokens, reader_of, weakest_step
 from worker.seats import Seats
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -96,11 +96,20 @@ class Meter:
         return await self._draw(path, parent, prefix, (*self._template.stop, self._template.step_stop), temperature)
 
     async def segment(
-        self, path: str, parent: Candidate | None, tokens: int, *, temperature: float | None = None
+        self,
+        path: str,
+        parent: Candidate | None,
+        tokens: int | None,
+        *,
+        temperature: float | None = None,
+        until: str | None = None,
+        forced: str = "",
     ) -> Candidate:
         """Draw a part of a solution (see `strategies.task.MeteredGenerator`)."""
-        prefix = continued(self._prefix, parent.lineage if parent else [])
-        return await self._draw(path, parent, prefix, self._template.stop, temperature, most=tokens)
+        put = await added(reader_of(self._engine.generator), forced) if forced else ()
+        prefix = continued(self._prefix, parent.lineage if parent else [], put)
+        stop = self._template.stop if until is None else (until,)
+        return await self._draw(path, parent, prefix, stop, temperature, most=tokens, until=until, forced=(forced, put))
 
     async def _revising(self, attempts: Sequence[Candidate], feedback: bool) -> tuple[Prefix, int]:
         """The prefix of a revision of the newest of `attempts`, and a bound on the tokens it has behind the problem's.
@@ -130,18 +139,21 @@ class Meter:
         *,
         read: int = 0,
         most: int | None = None,
+        until: str | None = None,
+        forced: tuple[str, tuple[int, ...]] = ("", ()),
     ) -> Candidate:
         sampling = self._sampling if temperature is None else replace(self._sampling, temperature=temperature)
-        written = sum(one.usage.generated_tokens for one in parent.lineage) if parent else 0
-        left = sampling.max_tokens - written
+        lineage, (before, put) = parent.lineage if parent else [], forced
+        written = sum(one.usage.generated_tokens for one in lineage) + sum(forced_tokens(lineage))
+        left = sampling.max_tokens - written - len(put)
         wanted = left if most is None else min(most, left)
-        async with self._reservation(wanted, written, read) as max_tokens:
+        async with self._reservation(wanted, written, read + len(put)) as max_tokens:
             completion, gpu_seconds = await self._generate(
-                path, prefix, stop, sampling, max_tokens, begun=int(parent is None)
+                path, prefix, stop, sampling, max_tokens, begun=int(parent is None), until=until
             )
             candidate = Candidate(
                 path=path,
-                text=_UNSTORABLE.sub("\ufffd", completion.text),
+                text=before + _UNSTORABLE.sub("\ufffd", completion.text),
                 finish_reason=completion.finish_reason,
                 usage=completion.usage,
                 parent=parent,
@@ -150,12 +162,14 @@ class Meter:
             )
             ends_step = completion.stop_string == self._template.step_stop and self._template.step_stop in stop
             ends_segment = completion.finish_reason == "length" and completion.usage.generated_tokens == wanted
+            ends_early = completion.finish_reason == "stop" and until is not None
             if ends_step:
                 candidate.text += self._template.step_stop
-            if ends_step or ends_segment:
+            if ends_step or ends_segment or ends_early:
                 room = min(left, self._engine.generator.context_length - (prefix.token_count or 0))
                 goes_on = completion.usage.generated_tokens < room
-                candidate.finish_reason, candidate.tokens = ("step", completion.tokens) if goes_on else ("length", None)
+                candidate.finish_reason = "step" if goes_on else "length"
+                candidate.tokens = (*put, *(completion.tokens or ())) if goes_on else None
             elif completion.finish_reason == "length" and max_tokens < wanted:
                 candidate.finish_reason = "clipped"
             # Booked before the reservation is given back, or another call could spend the same budget twice.
@@ -166,7 +180,15 @@ class Meter:
         return candidate
 
     async def _generate(
-        self, path: str, prefix: Prefix, stop: Sequence[str], sampling: Sampling, max_tokens: int, *, begun: int
+        self,
+        path: str,
+        prefix: Prefix,
+        stop: Sequence[str],
+        sampling: Sampling,
+        max_tokens: int,
+        *,
+        begun: int,
+        until: str | None,
     ) -> tuple[Completion, float]:
         engine, clock = self._engine, self._engine.clock
         async with engine.admission:
@@ -175,7 +197,7 @@ class Meter:
             self._shares[share] = begun, prompt
             finished = False
             try:
-                completions = await engine.generator.generate(
+                (completion,) = await engine.generator.generate(
                     prefix,
                     n=1,
                     stop=stop,
@@ -183,6 +205,9 @@ class Meter:
                     sampling=sampling,
                     seeds=[seed_for(self._job_seed, self._problem_key, path)],
                 )
+                if until is not None and completion.finish_reason == "stop":
+                    kept = await before_end(reader_of(engine.generator), completion, until)
+                    completion = replace(completion, tokens=kept)
                 finished = True
             except QueryError:
                 prompt = 0  # refused: none of it was computed
@@ -192,7 +217,7 @@ class Meter:
                 gpu_seconds = clock.stop(share)
                 if not finished:
                     self._ledger.aborted(prompt, gpu_seconds, samples=begun)
-        return completions[0], gpu_seconds
+        return completion, gpu_seconds
 
     def in_flight(self) -> tuple[int, int, int, float]:
         """(calls, solutions begun, prompt tokens, GPU-seconds so far) of what the engine is working on for this query

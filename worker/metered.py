@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from models.catalogue import verified
 from models.costs import CostModel
 from models.templates import Template
 from strategies.protocols import Answers, Message, ProblemView, Sampling, Verifier
@@ -46,7 +47,7 @@ async def metered_task(
     scoring = None
     if verifier is not None:
         scorer, costs = verifier
-        ledger.costs = replace(ledger.costs, verifier=costs)
+        ledger.costs = verified(ledger.costs, costs)
         scoring = ScoringMeter(scorer, ledger, question.problem, template, engine.clock)
     meter = Meter(
         engine,

@@ -74,5 +74,5 @@ class ScoringMeter:
             gpu_seconds = self._clock.stop(share)
             if scores is None:
                 self._ledger.scoring_aborted(gpu_seconds)
-        self._ledger.scoring(candidate, scores.passes, gpu_seconds)
+        self._ledger.scoring(candidate, scores.passes, gpu_seconds, tail=scores.tail)
         return scores

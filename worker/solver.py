@@ -25,7 +25,7 @@ from worker.grading import GradingPool, answers_of, grade_by
 from worker.ledger import Ledger
 from worker.meter import Meter, SharedEngine
 from worker.metered import Question, metered_task
-from worker.verifiers import Verifiers
+from worker.verifiers import Own, Verifiers
 from worker.work import Work
 
 log = logging.getLogger(__name__)
@@ -79,13 +79,17 @@ class Attempt:
         work, context = self.work, self.work.context
         claim, specification = work.claim, context.specification
         check_packages(specification.packages)
+        entry = registry.find(claim.strategy)
         self._answers = answers_of(context.template, self._pool, work.prompt)
         budget = Budget(claim.budget_amount, claim.budget_unit)  # type: ignore[arg-type]
         verifier = None
         if specification.verifier:
             verifier = await self._verifiers.find(
-                specification.verifier, specification.verifier_identity, grade_by(self._answers)
+                specification.verifier, specification.verifier_identity, grade_by(self._answers), self._own()
             )
+            # A search has each step scored by itself, as it is drawn.
+            every_step = not entry.searches and entry.scores_every_step(claim.parameters)
+            self.ledger.costs = replace(self.ledger.costs, every_step=every_step)
         question = Question(
             ProblemView(work.key, work.prompt, work.answer),
             context.template,
@@ -97,7 +101,6 @@ class Attempt:
         task, self._meter = await metered_task(question, self._engine, self.ledger, self._answers, budget, verifier)
         strategy = self._strategy(claim)
         task.candidates = self._take_over(budget, task.width)
-        entry = registry.find(claim.strategy)
         async with self._engine.seats.taken(task.width) if entry.searches else nullcontext():
             solution = await strategy.solve(task)
         if entry.package is not None:
@@ -109,6 +112,10 @@ class Attempt:
             return registry.build(claim.strategy, claim.parameters)
         except ValueError as error:
             raise QueryError(str(error)) from None
+
+    def _own(self) -> Own:
+        """The generator that writes, where it is to be its own judge."""
+        return self._engine.generator, self.ledger.costs
 
     def _take_over(self, budget: Budget, width: int) -> list[Candidate]:
         """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""

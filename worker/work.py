@@ -13,6 +13,7 @@ from models import tables
 from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
 from models.transitions import CANDIDATE, JOB, QUERY, Claim, table
+from strategies.budget_forcing import THOUGHT
 from strategies.first_finish import FIRST_SEGMENT
 from strategies.protocols import Sampling, TokenUsage
 from strategies.sequential_revision import REVISION
@@ -88,8 +89,8 @@ def _reusable(
     steps and revisions among them.
 
     What another query's budget clipped is not interchangeable with what this one would draw, nor are its steps, which
-    went on as its verifier had it, nor its revisions, which saw attempts of its own, nor its segments, which are as long
-    as its parameters had them.
+    went on as its verifier had it, nor its revisions, which saw attempts of its own, nor its segments and its thinking,
+    which are as long as its parameters had them.
     """
     keys = {contexts[claim.job_id].sampling_key for claim in claims}
     rows = connection.execute(
@@ -107,7 +108,7 @@ def _reusable(
                 and_(
                     CANDIDATE.c.finish_reason.in_(("stop", "length", "clipped")),
                     CANDIDATE.c.parent.is_(None),
-                    *(CANDIDATE.c.path.not_like(f"{start}%") for start in (REVISION, FIRST_SEGMENT)),
+                    *(CANDIDATE.c.path.not_like(f"{start}%") for start in (REVISION, FIRST_SEGMENT, THOUGHT)),
                 ),
             ),
         )

@@ -13,12 +13,25 @@ from strategies.registry import STRATEGIES
 from tests.commands import Shop
 
 COUNT = 4
+THINKER = """
+[generators.thinker]
+engine = "llamacpp"
+model = "tiny"
+max_sequences = 16
+context_length = 1024
+template = "tiny"
+thinking = true
+"""
+"""`tiny` does not think; what it writes before it ends stands for a thought."""
+FORCED = ("-g", "thinker", "--param", "minimum=80", "--param", "maximum=200", "--param", "waits=3")
 SEARCHES = [name for name, entry in STRATEGIES.items() if entry.searches]
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     made = Shop(tmp_path_factory.mktemp("strategies"))
+    with (made.directory / "tts-jobs.toml").open("a") as file:
+        file.write(THINKER)
     # Of the second level and above: long enough to branch.
     lines = [line for line in PROBLEMS.read_text().splitlines() if json.loads(line)["level"] > 1][:COUNT]
     (made.directory / "problems.jsonl").write_text("\n".join(lines) + "\n")
@@ -28,8 +41,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def solve(shop: Shop, strategy: str, *options: str) -> dict[str, Any]:
     """The job's row of the report."""
     verifier = ("--verifier", "tiny-prm") if STRATEGIES[strategy].needs_verifier else ()
+    generator = FORCED if strategy == "budget_forcing" else ("-g", "tiny")
     done = shop.tts(
-        "run", "problems.jsonl", "-g", "tiny", "-s", strategy, "-b", "4", *verifier, *options, "--json", timeout=300
+        "run", "problems.jsonl", *generator, "-s", strategy, "-b", "4", *verifier, *options, "--json", timeout=300
     )
     found = json.loads(done.stdout)
     row: dict[str, Any] = found[0] if isinstance(found, list) else found
@@ -92,6 +106,35 @@ def test_every_candidate_is_filed_under_the_problem_it_was_written_for(shop: Sho
     assert sum(first in prompt for prompt, first in zip(prompts, begun, strict=True)) > 0.9 * len(found)
     shifted = prompts[2:] + prompts[:2]
     assert sum(first in prompt for prompt, first in zip(shifted, begun, strict=True)) < 0.2 * len(found)
+
+
+def test_the_thinking_that_is_stored_lies_in_its_range(shop: Shop) -> None:
+    solve(shop, "budget_forcing", "--name", "budget_forcing")
+    thoughts = shop.query(
+        "SELECT query_id, SUBSTR(path || '.', 1, INSTR(path || '.', '.') - 1) AS sample, "
+        "SUM(generated_tokens) AS thinking_tokens, COUNT(*) FROM candidate "
+        "WHERE job_id = (SELECT id FROM job WHERE name = 'budget_forcing') AND finish_reason = 'step' "
+        "GROUP BY query_id, sample"
+    )
+    assert len(thoughts) == 4 * COUNT
+    assert all(thought <= 200 for _, _, thought, _ in thoughts)
+    assert all(thought >= 80 or parts == 1 + 3 for _, _, thought, parts in thoughts)
+    assert any(parts > 1 for *_, parts in thoughts)
+
+
+def test_effort_and_thinking_are_refused_where_they_mean_nothing(shop: Shop) -> None:
+    for options, message in (
+        (("-g", "tiny", "-s", "budget_forcing"), "--strategy budget_forcing: tiny is not known to think"),
+        (("-g", "thinker", "--effort", "high"), "--effort: majority_vote does not hold a model's thinking"),
+        (
+            ("-g", "thinker", "-s", "budget_forcing", "--effort", "low", "--max-tokens", "1024"),
+            "--max-tokens: 1024 leave no room for an answer behind 1024 tokens of thinking",
+        ),
+    ):
+        done = shop.tts("run", "problems.jsonl", *options, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"Error: {message}")
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_tree_is_drawn_and_exported(shop: Shop) -> None:

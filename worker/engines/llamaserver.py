@@ -44,7 +44,7 @@ WANTED = [
 ]
 
 
-LIKELIEST = 16
+LIKELIEST = 64
 """How many of the likeliest next tokens are asked for: the server names no others."""
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from models.catalogue import Model, architecture_of, find_verifier, verifier_entries
+from models.catalogue import Model, architecture_of, find_verifier, is_judge, verifier_entries
 from models.costs import CostModel
 from models.errors import UserError
+from models.judging import JUDGE
 from models.settings import Format
-from strategies.protocols import Pooler, QueryError, Reader, TransientError, Verifier
+from strategies.protocols import Generator, Pooler, QueryError, Reader, TransientError, Verifier
 from worker.engines import start_pooler, start_reader
 from worker.extensions import load_extension
 from worker.verifiers.exact import Exact
+from worker.verifiers.judge import Judge
 from worker.verifiers.label_head import PlainLines, SolutionHead, StepFormat, StepHead, TaggedChat
 from worker.verifiers.label_token import MATH_SHEPHERD, RLHFLOW, TINY_PRM, LabelFormat, LabelToken
 from worker.verifiers.mean_logprob import MeanLogprob
@@ -24,6 +26,9 @@ LABEL_TOKENS: dict[Format | None, LabelFormat] = {
 }
 STEP_HEADS: dict[Format | None, StepFormat] = {"qwen-prm": TaggedChat(), "skywork": PlainLines()}
 """Every other format is `orm`."""
+
+Own = tuple[Generator, CostModel]
+"""A job's own generator and its costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,11 @@ class Verifiers:
         self._added: dict[str, Verifier] = {}
         self._loading = asyncio.Lock()
 
-    async def find(self, name: str, identity: str | None, grade: Exact.Grade) -> tuple[Verifier, CostModel | None]:
-        """The verifier called `name`, and its costs if it is a model; `grade(text, reference)` is for the oracle.
+    async def find(
+        self, name: str, identity: str | None, grade: Exact.Grade, own: Own | None = None
+    ) -> tuple[Verifier, CostModel | None]:
+        """The verifier called `name`, and its costs if it is a model; `grade(text, reference)` is for the oracle, `own`
+        for the generator that judges itself.
 
         Raises:
             QueryError: no such verifier, or its weights here are not those of `identity`.
@@ -55,7 +63,10 @@ class Verifiers:
             return MeanLogprob(), None
         if name == "exact":
             return Exact(grade), None
-        if name not in verifier_entries():
+        if name == JUDGE and own is not None:
+            generator, costs = own
+            return Judge(name, _read_from(name, generator)), replace(costs, model=name)
+        if name not in verifier_entries() and not is_judge(name):
             added = self._added.get(name) or load_extension("verifiers", name)
             if added is not None:
                 self._added[name] = added
@@ -92,6 +103,9 @@ async def _load(name: str) -> Loaded:
 
 async def _start(model: Model) -> tuple[Verifier, Reader | Pooler]:
     name, entry = model.name, model.entry
+    if is_judge(name):
+        reader = await start_reader(name, entry)
+        return Judge(name, reader), reader
     if entry.format in LABEL_TOKENS:
         reader = await start_reader(name, entry)
         return LabelToken(name, reader, LABEL_TOKENS[entry.format]), reader
@@ -99,3 +113,10 @@ async def _start(model: Model) -> tuple[Verifier, Reader | Pooler]:
     if entry.format in STEP_HEADS:
         return StepHead(name, pooler, STEP_HEADS[entry.format]), pooler
     return SolutionHead(name, pooler), pooler
+
+
+def _read_from(name: str, engine: Generator) -> Reader:
+    """The engine, if it tells how likely single tokens are."""
+    if not isinstance(engine, Reader):
+        raise QueryError(f"{name}: this engine gives no probabilities of labels or answers; use llamacpp or vllm")
+    return engine

@@ -181,6 +181,15 @@ class LanguageModel:
         assert ended.stop_string is None
         assert ended.usage.generated_tokens < 300
 
+    async def test_the_end_of_a_text_is_its_last_token(self, model: Generator) -> None:
+        prefix = await model.encode([Message("user", "Say hello.")])
+        (ended,) = await model.generate(prefix, n=1, stop=[], max_tokens=300, sampling=GREEDY, seeds=[1])
+        assert prefix.tokens is not None
+        assert ended.tokens is not None
+        before = Prefix(tokens=prefix.tokens + ended.tokens[:-1])
+        (end,) = await model.generate(before, n=1, stop=[], max_tokens=9, sampling=GREEDY, seeds=[1])
+        assert (end.text, end.finish_reason, end.tokens) == ("", "stop", ended.tokens[-1:])
+
     async def test_tokens_continue_where_they_ended(self, model: Generator) -> None:
         prefix = await model.encode(SUM)
         (whole,) = await model.generate(prefix, n=1, stop=[], max_tokens=12, sampling=GREEDY, seeds=[1])

@@ -130,3 +130,48 @@ def searched(width: int, model: SimulatedModel | Guesser, verifier: SimulatedVer
         budget=Budget(width, "samples"),
         seed=model.seed,
     )
+
+
+@dataclass
+class SimulatedThinker:
+    """A reasoning model: each part of its thinking wants to end after 1 to `longest` tokens, its answer is 42 and takes
+    `answer` tokens; the budget holds `most` parts."""
+
+    longest: int = 20
+    answer: int = 3
+    most: int = 10**9
+    cut: frozenset[str] = frozenset()
+    seed: int = 0
+    forced: dict[str, str] = field(default_factory=dict)
+
+    async def segment(
+        self,
+        path: str,
+        parent: Candidate | None,
+        tokens: int | None,
+        *,
+        temperature: float | None = None,
+        until: str | None = None,
+        forced: str = "",
+    ) -> Candidate:
+        if len(self.forced) >= self.most:
+            raise BudgetExhausted
+        assert path not in self.forced, "drawn twice"
+        self.forced[path] = forced
+        dice = random.Random(seed_for(self.seed, "problem", path))
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        usage = TokenUsage(PROMPT, 0, self.answer)
+        if until is None:
+            return Candidate(path, f"{forced} = 42", "length" if path in self.cut else "stop", usage, parent=parent)
+        assert tokens is not None
+        assert tokens >= 1
+        written = min(dice.randint(1, self.longest), tokens)
+        reason = "length" if path in self.cut else "step"
+        usage = TokenUsage(PROMPT, 0, written)
+        return Candidate(path, f"{forced} hmm", reason, usage, parent=parent, tokens=(1,) * written)  # type: ignore[arg-type]
+
+    async def sample(self, path: str, **options: object) -> Candidate:
+        raise AssertionError("thinking is drawn in parts")
+
+    step = sample

@@ -17,7 +17,7 @@ def test_dashes_and_underscores_are_the_same() -> None:
 def test_each_strategy_can_be_listed_and_built(entry: registry.Entry) -> None:
     assert entry.summary.endswith(".")
     assert hasattr(registry.build(entry.name), "solve")
-    free = ("greedy", "majority_vote", "adaptive_consistency", "first_finish", "sequential_revision")
+    free = ("greedy", "majority_vote", "adaptive_consistency", "first_finish", "sequential_revision", "budget_forcing")
     assert entry.needs_verifier == (entry.name not in free)
 
 

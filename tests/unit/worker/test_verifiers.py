@@ -34,7 +34,9 @@ async def test_each_is_found_by_name_and_only_the_oracle_is_labelled(name: str) 
 
 
 async def test_an_unknown_name_lists_those_there_are() -> None:
-    known = "choose one of mean_logprob, exact, math-shepherd, qwen-prm, rlhflow, skywork, tiny-prm"
+    known = (
+        "choose one of mean_logprob, exact, judge, judge:GENERATOR, math-shepherd, qwen-prm, rlhflow, skywork, tiny-prm"
+    )
     with pytest.raises(QueryError, match=f"--verifier: unknown verifier 'prm'; {known}"):
         await Verifiers().find("prm", None, grade)
 
