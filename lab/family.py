@@ -58,8 +58,7 @@ class Plan:
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
     comparer: tuple[Round, ...] = (Round(10000, 2048, 6e-3),)
-    reader: tuple[Round, ...] = (Round(6000, 2048, 5e-3), Round(7000, 2048, 4e-3))
-    verifier: tuple[Round, ...] = (Round(8000, 2048, 3.5e-3),)
+    verifier: tuple[Round, ...] = (Round(6000, 2048, 5e-3), Round(7000, 2048, 4e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -152,7 +151,7 @@ class Workshop:
             lambda model: _copy(self.drilled(), model),
         )
 
-    def reader(self) -> LlamaForCausalLM:
+    def prm(self) -> LlamaForCausalLM:
         """Operands that were misread as well, with one layer more; more of whole solutions."""
 
         def lessons(seed: str) -> Iterator[Example]:
@@ -163,25 +162,11 @@ class Workshop:
             return _alternate(common, missed, missed, asked, misread, whole, whole, whole)
 
         return self._train(
-            "tiny-prm-reader",
+            "tiny-prm",
             VERIFIER.new(3),
-            self.plan.reader,
+            self.plan.verifier,
             lessons,
             lambda model: deepen(self.comparer(), model),
-        )
-
-    def prm(self) -> LlamaForCausalLM:
-        """The operations that it still misjudges, in place of the common ones."""
-
-        def lessons(seed: str) -> Iterator[Example]:
-            drawn = self._judged()
-            judged = judging.misjudged_operations(judging.misjudged(self.reader(), drawn), seed)
-            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
-            asked, misread = judging.questions(drawn, seed), judging.misread_operands(drawn, seed)
-            return _alternate(judged, judged, missed, missed, asked, misread, whole, whole, whole)
-
-        return self._train(
-            "tiny-prm", VERIFIER.new(3), self.plan.verifier, lessons, lambda model: _copy(self.reader(), model)
         )
 
     def _judged(self) -> judging.Drawn:

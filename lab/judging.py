@@ -10,8 +10,6 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
-from transformers import LlamaForCausalLM
-
 from lab import verifier
 from lab.derivations import Computed, computed, derive, labels
 from lab.expressions import MODULUS, compute
@@ -39,9 +37,6 @@ right derivation."""
 
 ASKED = "?\n"
 """In front of operations whose results are to be written, which elsewhere are judged."""
-
-Weights = dict[str, float]
-"""By line of an operation, how much it is to be seen."""
 
 KEPT = 1000
 """Operations of one kind that wait for a drill."""
@@ -78,35 +73,6 @@ def missed_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
     rng = random.Random(f"{seed} missed")
     misses = _misses(drawn)
     return _drills(_missed(misses, seed, rng), misses, rng)
-
-
-def misjudged_operations(weights: tuple[Weights, Weights], seed: str) -> Iterator[Example]:
-    """Drills with the operations that a verifier judges worst, right and wrong ones (`misjudged`)."""
-    rng = random.Random(f"{seed} misjudged")
-    right, wrong = (_picked(one, rng) for one in weights)
-    while True:
-        lines: list[str] = []
-        fits = True
-        while fits and len(lines) < DRILL:
-            fits = rng.random() < RIGHT
-            lines.append(next(right if fits else wrong))
-        yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [fits])
-
-
-def misjudged(model: LlamaForCausalLM, drawn: Drawn) -> tuple[Weights, Weights]:
-    """How far off the verifier's scores are, summed over every right and every first wrong operation of the samples."""
-    flat = [(problem.text, text.split("\n")) for problem, texts in drawn for text in texts]
-    right: Weights = defaultdict(float)
-    wrong: Weights = defaultdict(float)
-    for (problem, lines), scored in zip(flat, verifier.scores(model, flat), strict=True):
-        for line, score, label in zip(lines, scored, labels(problem, lines), strict=True):
-            if (step := computed(line)) and int(step.written) != step.result:
-                wrong[line] += score
-            elif step and label:
-                right[line] += 1 - score
-            if not label:
-                break
-    return right, wrong
 
 
 def misread_operands(drawn: Drawn, seed: str) -> Iterator[Example]:
@@ -147,12 +113,6 @@ def _drills(steps: Iterator[Computed], misses: Misses, rng: random.Random) -> It
             result = step.result if right else (step.result + rng.choice(misses[step.kind])) % MODULUS
             lines.append(f"{step.left}{step.operator}{step.right}={result}")
         yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [right])
-
-
-def _picked(weights: Weights, rng: random.Random) -> Iterator[str]:
-    lines, sums = list(weights), list(itertools.accumulate(weights.values()))
-    while True:
-        yield from rng.choices(lines, cum_weights=sums)
 
 
 def _misread(problem: str, lines: Sequence[str], place: int, rng: random.Random) -> str:
