@@ -102,7 +102,7 @@ def unreferenced(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return shop
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "budget_forcing"])  # tiny does not think
 def test_every_strategy_answers_what_nobody_can_grade(unreferenced: Shop, strategy: str) -> None:
     entry = STRATEGIES[strategy]
     verifier = ("-v", "tiny-prm") if entry.needs_verifier else ()
