@@ -10,5 +10,5 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if level != "DEBUG":
         # Celery writes two lines for every task it runs.
-        for name in ("alembic", "httpx", "httpcore", "celery.worker.strategy", "celery.app.trace"):
+        for name in ("alembic", "celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(name).setLevel(logging.WARNING)
