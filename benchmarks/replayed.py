@@ -83,7 +83,8 @@ def _read(database: Database, job: int, generator: str) -> tuple[list[_Drawn], f
             one = problems.setdefault(row.query_id, _Drawn())
             one.answers.append(None if row.answer_class < 0 else str(row.answer_class))
             one.right.append(bool(row.correct))
-            one.scores.append(row.score)
+            # Without an answer it abstains, and is the last to be chosen.
+            one.scores.append(-1.0 if row.score is None else row.score)
             prompt = row.prompt_tokens
             one.prompt_flops = costs.canonical_flops(prompt, 0, read=prompt) or 0.0
             one.flops.append(costs.canonical_flops(prompt, row.generated_tokens, read=0) or 0.0)
