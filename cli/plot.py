@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 X_LABEL = "FLOPs per query (canonical, verifier included)"
@@ -20,6 +21,9 @@ class Point:
     low: float
     high: float
 
+
+FEW = 5
+"""Curves whose legend finds a place among them."""
 
 Curves = dict[str, Sequence[Point]]
 """Name -> its points from the cheapest to the dearest."""
@@ -55,15 +59,26 @@ def as_png(curves: Curves, path: Path, title: str) -> None:
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    for name, points in curves.items():
+    for (name, points), (marker, colour) in zip(curves.items(), product("os^D", range(10)), strict=False):
         accuracy = [100 * point.accuracy for point in points]
         below = [100 * (point.accuracy - point.low) for point in points]
         above = [100 * (point.high - point.accuracy) for point in points]
-        axes.errorbar([point.flops for point in points], accuracy, [below, above], marker="o", capsize=3, label=name)
+        axes.errorbar(
+            [point.flops for point in points],
+            accuracy,
+            [below, above],
+            marker=marker,
+            color=f"C{colour}",
+            capsize=3,
+            label=name,
+        )
     axes.set_xscale("log")
     axes.set_xlabel(X_LABEL)
     axes.set_ylabel(Y_LABEL + " (bars: 95 %)")
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if len(curves) > FEW:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
+    else:
+        axes.legend()
     figure.savefig(path)

@@ -129,6 +129,13 @@ class Ledger:
             candidate.path,
         )
 
+    def give_back(self, used: Collection[str]) -> None:
+        """Take out what was reused and is not at one of the paths `used`: a vote that is settled earlier needs no more."""
+        self._booked = [(path, row) for path, row in self._booked if not row.reused or path in used]
+        self._rows = {}
+        for _, row in self._booked:
+            _add(self._rows, row)
+
     def carry(self, candidate: Candidate) -> None:
         """Count a candidate of an earlier attempt of this query against its budget; it is in the ledger already."""
         self._carried.append(candidate)

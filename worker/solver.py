@@ -138,6 +138,7 @@ class Attempt:
 
     async def _answered(self, solution: Solution) -> Outcome:
         reference = self.work.answer
+        self.ledger.give_back({candidate.path for candidate in solution.candidates})
         # Nobody goes on from here, so the ids that steps would continue are not kept.
         outcome = self._ended("done", [replace(candidate, tokens=None) for candidate in solution.candidates])
         outcome.answer, outcome.stopped = solution.answer, solution.stopped

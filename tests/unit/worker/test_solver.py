@@ -196,6 +196,15 @@ async def test_ones_own_come_first_for_they_are_paid_already(pool: GradingPool) 
     assert (engine.asked, attempt.ledger.spent("tokens"), spent(outcome)) == ([], 25, 0)
 
 
+async def test_a_vote_that_is_settled_earlier_is_charged_for_no_more_than_it_counted(pool: GradingPool) -> None:
+    reusable = [made(str(path), "5", reused_from=70 + path) for path in range(8)]
+    job = work("adaptive_consistency", (8, "samples"), candidates=reusable)
+    outcome, attempt, engine = await run(job, boxed("5"), pool)
+    assert ([row["path"] for row in outcome.candidates], engine.asked) == (["0", "1", "2", "3"], [])
+    assert [(row["reused"], row["samples"], row["generated_tokens"]) for row in outcome.usage] == [(True, 4, 20)]
+    assert attempt.ledger.spent("samples") == 4
+
+
 async def test_work_taken_over_by_a_failed_attempt_is_the_next_ones_own(pool: GradingPool) -> None:
     """Or each retry would book the same reused candidates once more."""
     reusable = [made("0", "5", reused_from=70)]
