@@ -10,9 +10,10 @@ import pytest
 
 from benchmarks import processbench
 
-RIGHT = {"problem": "(5+4)*2", "steps": ["5+4=9", "9*2=18", "####18"], "label": -1}
-WRONG = {"problem": "(5+4)*2", "steps": ["5+4=9", "9*2=17", "####17"], "label": 1}
-OTHER = {"problem": "(6+2)*3", "steps": ["6+2=8", "8*3=25", "####25"], "label": 1}
+PROBLEM = "(68+90)+(38+91)"
+RIGHT = {"problem": PROBLEM, "steps": ["68+90=158", "38+91=129", "158+129=287", "####287"], "label": -1}
+WRONG = {"problem": PROBLEM, "steps": ["68+90=148", "38+91=129", "148+129=277", "####277"], "label": 0}
+OTHER = {"problem": "12+30", "steps": ["12+30=52", "####52"], "label": 0}
 
 
 def file(folder: Path, *rows: Any, name: str = "rows.json") -> str:
@@ -58,7 +59,7 @@ def test_what_cannot_be_read_is_told_and_tried_again(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("rows", "verifier", "complaint"),
     [
-        ([RIGHT, {**WRONG, "label": 3}], "tiny-prm", "rows.json row 2: needs a problem, steps, and as label"),
+        ([RIGHT, {**WRONG, "label": 4}], "tiny-prm", "rows.json row 2: needs a problem, steps, and as label"),
         ([{**RIGHT, "steps": []}], "tiny-prm", "rows.json row 1: needs"),
         ([{"problem": "1+1"}], "tiny-prm", "rows.json row 1: needs"),
         ([RIGHT, RIGHT, WRONG], "tiny-prm", "rows.json: the F1 needs solutions with a wrong step"),
