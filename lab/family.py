@@ -135,7 +135,7 @@ class Workshop:
         )
 
     def comparer(self) -> LlamaForCausalLM:
-        """What it gets wrong most, and whole solutions."""
+        """The operations that `tiny` gets wrong most, and whole solutions."""
 
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()

@@ -47,6 +47,7 @@ class Verifiers:
     def __init__(self) -> None:
         self._loaded: dict[str, Loaded] = {}
         self._added: dict[str, Verifier] = {}
+        self._own: Judge | None = None
         self._loading = asyncio.Lock()
 
     async def find(
@@ -65,7 +66,9 @@ class Verifiers:
             return Exact(grade), None
         if name == JUDGE and own is not None:
             generator, costs = own
-            return Judge(name, _read_from(name, generator)), replace(costs, model=name)
+            # Kept, for a process has one generator of its own: how it spells Yes and No is asked once.
+            self._own = self._own or Judge(name, _read_from(name, generator))
+            return self._own, replace(costs, model=name)
         if name not in verifier_entries() and not is_judge(name):
             added = self._added.get(name) or load_extension("verifiers", name)
             if added is not None:

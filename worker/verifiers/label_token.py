@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from strategies.protocols import Message, NextTokens, ProblemView, QueryError, Reader, Scores, Step
+from worker.prefixes import added
 
 NUMBERED = re.compile(r"\W*Step \d+")
 
@@ -24,12 +25,12 @@ class Marks:
     async def id(self, text: str) -> int:
         """Raises QueryError where the text is not one token."""
         if text not in self._ids:
-            before, after = await self._reader.tokenize("1"), await self._reader.tokenize("1" + text)
-            if len(after) != len(before) + 1:
+            tokens = await added(self._reader, text)
+            if len(tokens) != 1:
                 raise QueryError(
                     f"{self.name}: {text!r} is not one token of this model; give the verifier's own weights"
                 )
-            self._ids[text] = after[-1]
+            self._ids[text] = tokens[0]
         return self._ids[text]
 
 

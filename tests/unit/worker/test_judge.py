@@ -147,7 +147,10 @@ async def test_the_jobs_own_generator_is_not_started_again() -> None:
     async def never(text: str, reference: str) -> bool:
         raise AssertionError
 
-    verifier, costs = await Verifiers().find("judge", "whatever", never, (reviewer, COSTS))
+    verifiers = Verifiers()
+    verifier, costs = await verifiers.find("judge", "whatever", never, (reviewer, COSTS))
+    again, _ = await verifiers.find("judge", "whatever", never, (reviewer, COSTS))
+    assert again is verifier, "how it spells its answers is asked once, not for every query"
     assert costs == replace(COSTS, model="judge")
     assert (await verifier.score(PROBLEM, STEPS[:1])).steps == (0.5,)
 
