@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -32,6 +33,8 @@ class Thinker(Writer):
         (made,) = await super().generate(prefix, n=n, stop=stop, max_tokens=max_tokens, sampling=sampling, seeds=seeds)
         if made.finish_reason == "length" or made.stop_string is not None:
             return [made]
+        if made.usage.generated_tokens == max_tokens:  # no room is left for the token that ends it
+            return [replace(made, finish_reason="length")]
         usage = TokenUsage(made.usage.prompt_tokens, None, made.usage.generated_tokens + 1)
         return [Completion(made.text, "stop", usage, (*(made.tokens or ()), EOS))]
 
