@@ -62,9 +62,9 @@ test-browser: $(VENV)/.ready  ## open Flower's page in headless Chromium
 
 lock: .venv-lock/.ready  ## pin the newest allowed versions in requirements/
 	.venv-lock/bin/uv pip compile $(COMPILE) --generate-hashes --universal --upgrade \
-	  --extra llamacpp --extra postgres --extra parquet --extra local --extra plot pyproject.toml requirements/dev.in -o requirements/dev.lock
+	  --extra llamacpp --extra postgres --extra parquet --extra local --extra plot --extra calibrate pyproject.toml requirements/dev.in -o requirements/dev.lock
 	.venv-lock/bin/uv pip compile $(COMPILE) --generate-hashes --universal --upgrade \
-	  --extra postgres --extra parquet -c requirements/dev.lock pyproject.toml -o requirements/service.lock
+	  --extra postgres --extra parquet --extra calibrate -c requirements/dev.lock pyproject.toml -o requirements/service.lock
 
 clean:  ## remove the environments and everything that was built
 	rm -rf .venv .venv-vllm .venv-lock .venv-lab .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
