@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from lab.expressions import MODULUS, Node, Operation, compute, evaluate, operations, put, read, ready
@@ -86,30 +86,40 @@ def derive(problem: str, rng: random.Random, shares: Mapping[str, float] = SPLIT
     return [*lines, f"{ANSWER}{root}"]
 
 
-def labels(problem: str, lines: list[str]) -> list[bool]:
-    """For every line whether it and all before it are right: its arithmetic, and its operands (what remains
-    still evaluates to the answer)."""
+def valid_steps(problem: str, lines: Sequence[str]) -> Iterator[Collection[str]]:
+    """For every line what could stand in its place, if it and all before it are to be right: operands that are there,
+    and a result or a split of them. The answer's line may come at any time; behind a wrong line nothing is right."""
     root = read(problem)
-    answer, reached, found = f"{ANSWER}{evaluate(root)}", {root}, []
+    answer, reached = f"{ANSWER}{evaluate(root)}", {root}
     for line in lines:
         # Equal operations may stand at several places, and only later lines tell which of them was meant.
-        reached = {after for before in reached for after in _after(before, line)} if line != answer else reached
-        found.append(bool(reached))
-    return found
+        after: dict[str, set[Node]] = {answer: reached} if reached else {}
+        for before in reached:
+            for step, remains in _steps(before):
+                after.setdefault(step, set()).add(remains)
+        yield after.keys()
+        reached = after.get(line, set())
 
 
-def _after(root: Node, line: str) -> Iterator[Node]:
-    """What may remain of `root` after the step that `line` writes; nothing if it is none that may be done now."""
-    left_hand, _, right_hand = line.partition("=")
+def labels(problem: str, lines: Sequence[str]) -> list[bool]:
+    """For every line whether it and all before it are right: its arithmetic, and its operands (what remains
+    still evaluates to the answer)."""
+    return [line in valid for line, valid in zip(lines, valid_steps(problem, lines), strict=True)]
+
+
+def _steps(root: Node) -> Iterator[tuple[str, Node]]:
+    """The steps that can be taken in `root`, and what remains of it behind each."""
     for path, operation in ready(root):
         left, operator, right = operation.left, operation.operator, operation.right
-        if left_hand == f"{left}{operator}{right}" or (operator != "-" and left_hand == f"{right}{operator}{left}"):
-            ways = {str(evaluate(operation)): evaluate(operation)} | splits(operation)
-            if right_hand in ways:
-                yield put(root, path, ways[right_hand])
+        ways = {str(evaluate(operation)): evaluate(operation)} | splits(operation)
+        for right_hand, node in ways.items():
+            remains = put(root, path, node)
+            yield f"{left}{operator}{right}={right_hand}", remains
+            if operator != "-" and left != right:
+                yield f"{right}{operator}{left}={right_hand}", remains
 
 
-def is_right(problem: str, lines: list[str]) -> bool:
+def is_right(problem: str, lines: Sequence[str]) -> bool:
     """Whether the lines are a right derivation from the problem to its answer."""
     return bool(lines) and lines[-1].startswith(ANSWER) and labels(problem, lines)[-1]
 

@@ -58,7 +58,8 @@ class Plan:
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
     comparer: tuple[Round, ...] = (Round(10000, 2048, 6e-3),)
-    verifier: tuple[Round, ...] = (Round(6000, 2048, 5e-3), Round(7000, 2048, 4e-3))
+    checker: tuple[Round, ...] = (Round(6000, 2048, 5e-3), Round(7000, 2048, 4e-3))
+    verifier: tuple[Round, ...] = (Round(8000, 2048, 4e-3), Round(8000, 2048, 4e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -139,7 +140,7 @@ class Workshop:
 
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
-            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
+            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed, operands=False)
             common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
             return _alternate(common, missed, missed, asked, whole, whole)
 
@@ -151,22 +152,36 @@ class Workshop:
             lambda model: _copy(self.drilled(), model),
         )
 
-    def prm(self) -> LlamaForCausalLM:
-        """Operands that were misread as well, with one layer more; more of whole solutions."""
+    def checker(self) -> LlamaForCausalLM:
+        """One layer more; operands that were misread as well, more of whole solutions."""
 
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
-            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed)
+            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed, operands=False)
             common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
-            misread = judging.misread_operands(drawn, seed)
+            misread = judging.misread_operands(drawn, seed, operands=False)
             return _alternate(common, missed, missed, asked, misread, whole, whole, whole)
 
         return self._train(
-            "tiny-prm",
+            "tiny-prm", VERIFIER.new(3), self.plan.checker, lessons, lambda model: deepen(self.comparer(), model)
+        )
+
+    def prm(self) -> LlamaForCausalLM:
+        """What the checker does not find out by itself: that an operand is not the one which should stand there."""
+
+        def lessons(seed: str) -> Iterator[Example]:
+            drawn = self._judged()
+            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed, operands=True)
+            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
+            misread = judging.misread_operands(drawn, seed, operands=True)
+            return _alternate(common, missed, missed, missed, asked, asked, misread, misread, whole, whole, whole)
+
+        return self._train(
+            "tiny-prm-operands",
             VERIFIER.new(3),
             self.plan.verifier,
             lessons,
-            lambda model: deepen(self.comparer(), model),
+            lambda model: _copy(self.checker(), model),
         )
 
     def _judged(self) -> judging.Drawn:

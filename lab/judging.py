@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
 from lab import verifier
-from lab.derivations import Computed, computed, derive, labels
+from lab.derivations import Computed, computed, derive, is_right, labels
 from lab.expressions import MODULUS, compute
 from lab.problems import HARDER, MIDDLE, Levels, Problem, training_problems
 from lab.training import Example, results
@@ -42,22 +42,16 @@ KEPT = 1000
 """Operations of one kind that wait for a drill."""
 
 
-def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
+def solutions(drawn: Drawn, seed: str, *, operands: bool) -> Iterator[Example]:
     """Whole solutions: every other one is right throughout, whatever the problem."""
     rng = random.Random(f"{seed} solutions")
     while True:
         problem, texts = rng.choice(drawn)
-        known = [(lines, labels(problem.text, lines)) for lines in (text.split("\n") for text in texts)]
-        wrong = [one for one in known if not one[1][-1]]
-        right = [one for one in known if one[1][-1]]
-        if wrong and rng.random() < 0.5:
-            lines, steps = rng.choice(wrong)
-        elif right:
-            lines, steps = rng.choice(right)
-        else:
-            lines = derive(problem.text, rng)
-            steps = [True] * len(lines)
-        yield verifier.labelled(problem.text, lines, steps)
+        known = [(lines, is_right(problem.text, lines)) for lines in (text.split("\n") for text in texts)]
+        wrong = [lines for lines, right in known if not right]
+        right = [lines for lines, right in known if right]
+        lines = rng.choice(wrong) if wrong and rng.random() < 0.5 else rng.choice(right or [derive(problem.text, rng)])
+        yield verifier.labelled(problem.text, lines, operands=operands)
 
 
 def common_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
@@ -75,22 +69,19 @@ def missed_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
     return _drills(_missed(misses, seed, rng), misses, rng)
 
 
-def misread_operands(drawn: Drawn, seed: str) -> Iterator[Example]:
+def misread_operands(drawn: Drawn, seed: str, *, operands: bool) -> Iterator[Example]:
     """Right derivations, every other one with an operand misread: another number of the problem or of a step before,
     what is computed from it right, the rest as if nothing had happened."""
     rng = random.Random(f"{seed} misread")
     while True:
         problem, _ = rng.choice(drawn)
         lines = derive(problem.text, rng)
-        known = [True] * len(lines)
         if rng.random() >= RIGHT:
             place = rng.choice([index for index, line in enumerate(lines) if computed(line)])
             lines[place] = _misread(problem.text, lines, place, rng)
-            known = labels(problem.text, lines[: place + 1])
-            if known[-1]:
+            if labels(problem.text, lines)[place]:
                 continue
-            known += [False] * (len(lines) - len(known))
-        yield verifier.labelled(problem.text, lines, known)
+        yield verifier.labelled(problem.text, lines, operands=operands)
 
 
 def questions(drawn: Drawn, seed: str) -> Iterator[Example]:
@@ -112,7 +103,7 @@ def _drills(steps: Iterator[Computed], misses: Misses, rng: random.Random) -> It
             right = rng.random() < RIGHT
             result = step.result if right else (step.result + rng.choice(misses[step.kind])) % MODULUS
             lines.append(f"{step.left}{step.operator}{step.right}={result}")
-        yield verifier.labelled(None, lines, [True] * (len(lines) - 1) + [right])
+        yield verifier.drilled(lines)
 
 
 def _misread(problem: str, lines: Sequence[str], place: int, rng: random.Random) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from transformers import LlamaForCausalLM
 
-from lab.derivations import computed, labels
+from lab.derivations import computed, valid_steps
 from lab.precision import fast
 from lab.text import END, RIGHT, START, STEP_TAG, WRONG, encode, prompt
 from lab.training import IGNORED, Example
@@ -29,27 +29,36 @@ def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tu
     return tokens, spans
 
 
-def labelled(problem: str | None, lines: Sequence[str], right: Sequence[bool]) -> Example:
-    """Learn the label of every step, and on the way there, of a step that computes an operation, whether all is right
-    up to its equals sign and up to each of its result's digits: a model that hears of a wrong digit only behind the
-    step does not find out how to compare.
+def labelled(problem: str, lines: Sequence[str], *, operands: bool) -> Example:
+    """Learn the label of every step, and on the way there of every character whether a right step can begin like that:
+    a model that hears only behind a step that a digit or an operand of it was wrong does not find out how to compare.
 
-    It does not learn to write the results as well: it would go on computing them up to its last layer, and have none
-    left for the comparison. Without a problem the steps have nothing to do with each other.
+    It does not learn to write the steps as well: it would go on computing them up to its last layer, and have none
+    left for the comparison. Without `operands` the results of operations alone are taught like that.
     """
-    tokens, spans = _tagged([START] if problem is None else prompt(problem), lines)
+    given = [0 if operands else _up_to_the_result(line) for line in lines]
+    return _taught(prompt(problem), lines, given, valid_steps(problem, lines))
+
+
+def drilled(lines: Sequence[str]) -> Example:
+    """The same of the results of operations that have nothing to do with each other nor with any problem."""
+    valid = ([f"{step.left}{step.operator}{step.right}={step.result}"] for step in map(computed, lines) if step)
+    return _taught([START], lines, map(_up_to_the_result, lines), valid)
+
+
+def _up_to_the_result(line: str) -> int:
+    return line.index("=") if computed(line) else len(line)
+
+
+def _taught(tokens: list[int], lines: Sequence[str], given: Iterable[int], valid: Iterable[Collection[str]]) -> Example:
+    """`given`: how many characters of each line are not judged; `valid`: the lines that would be right in its place."""
+    tokens, spans = _tagged(tokens, lines)
     goals = [IGNORED] * len(tokens)
-    for index, ((start, tag), line, label) in enumerate(zip(spans, lines, right, strict=True)):
-        goals[tag] = _LABELS[label]
-        if step := computed(line):
-            corrected = f"{step.left}{step.operator}{step.right}={step.result}"
-            begun = (
-                label or problem is None or (all(right[:index]) and labels(problem, [*lines[:index], corrected])[-1])
-            )
-            equals = start + line.index("=")
-            for place in range(len(step.written) + 1):
-                fits = str(step.result).startswith(step.written[:place])
-                goals[equals + place] = _LABELS[begun and fits]
+    for (start, tag), line, first, steps in zip(spans, lines, given, valid, strict=True):
+        for place in range(first, len(line)):
+            begun = line[: place + 1]
+            goals[start + place] = _LABELS[any(step.startswith(begun) for step in steps)]
+        goals[tag] = _LABELS[line in steps]
     return tokens, goals
 
 

@@ -52,22 +52,30 @@ def test_a_solution_is_taught_but_not_its_prompt() -> None:
     assert goals == [IGNORED] * 4 + [*encode("1+2=3"), END]
 
 
-def test_a_verifier_is_taught_whether_all_is_right_up_to_each_equals_sign_digit_and_step() -> None:
+def test_a_verifier_is_taught_whether_a_right_step_can_begin_like_that() -> None:
     lines = ["2*3=6", "4-1=25", "6+2=8"]
     found = [
-        (behind.split("\n")[-1], goal)
-        for behind, goal in taught(verifier.labelled(PROBLEM, lines, [True, False, False]))
+        (behind.split("\n")[-1], goal) for behind, goal in taught(verifier.labelled(PROBLEM, lines, operands=False))
     ]
     assert found == [
         ("2*3=", RIGHT), ("2*3=6", RIGHT), ("2*3=6@", RIGHT),
         ("4-1=", RIGHT), ("4-1=2", WRONG), ("4-1=25", WRONG), ("4-1=25@", WRONG),
         ("6+2=", WRONG), ("6+2=8", WRONG), ("6+2=8@", WRONG),
     ]  # fmt: skip
+    operands = taught(verifier.labelled(PROBLEM, ["3*2=6", "4-6=998"], operands=True))
+    assert "".join(goal for _, goal in operands) == RIGHT * 6 + RIGHT * 2 + WRONG * 6
 
 
 def test_operands_that_are_not_there_are_wrong_before_the_result() -> None:
-    found = taught(verifier.labelled(PROBLEM, ["2*4=8"], [False]))
+    found = taught(verifier.labelled(PROBLEM, ["2*4=8"], operands=False))
     assert [goal for _, goal in found] == [WRONG] * 3
+
+
+def test_a_split_is_judged_as_a_whole_or_by_its_characters() -> None:
+    whole = taught(verifier.labelled("(12*3)+1", ["12*3=10*3+2*3"], operands=False))
+    assert [goal for _, goal in whole] == [RIGHT]
+    parts = taught(verifier.labelled("(12*3)+1", ["12*3=10*3+4*3"], operands=True))
+    assert "".join(goal for _, goal in parts) == RIGHT * len("12*3=10*3+") + WRONG * len("4*3@")
 
 
 DRAWN = [(Problem(PROBLEM, 9, 1), ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=5\n6+5=11\n####11"])]
@@ -83,7 +91,7 @@ def judged(example: tuple[list[int], list[int]]) -> tuple[list[str], list[bool]]
 
 
 def test_every_other_solution_is_right_whatever_the_problem() -> None:
-    found = [judged(example) for example in islice(judging.solutions([*DRAWN, HOPELESS], "seed"), 400)]
+    found = [judged(example) for example in islice(judging.solutions([*DRAWN, HOPELESS], "seed", operands=True), 400)]
     for known in (PROBLEM, HOPELESS[0].text):
         ends = [labels[-1] for lines, labels in found if (lines[0] in ("2*3=6", "4-1=3")) == (known == PROBLEM)]
         assert 0.4 < sum(ends) / len(ends) < 0.6
@@ -103,7 +111,7 @@ def test_drills_end_with_a_step_as_wrong_as_the_generator_was(source: Any) -> No
 
 
 def test_every_other_derivation_misreads_an_operand_and_computes_rightly() -> None:
-    found = [judged(example) for example in islice(judging.misread_operands(DRAWN, "seed"), 200)]
+    found = [judged(example) for example in islice(judging.misread_operands(DRAWN, "seed", operands=True), 200)]
     assert 0.3 < sum(labels[-1] for _, labels in found) / len(found) < 0.7
     for lines, labels in found:
         if labels[-1]:
