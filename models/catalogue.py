@@ -30,9 +30,6 @@ DEFAULT_GENERATOR = "smollm2"
 MODEL_FREE_VERIFIERS = {"mean_logprob": False, "exact": True}
 """Verifiers that need no model of their own -> whether it is an oracle, which reads the reference answers."""
 
-READ_FROM = ("llamacpp", "vllm")
-"""Engines that tell how likely single tokens are."""
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -105,11 +102,8 @@ def _judge(name: str, own: Model | None) -> Model:
         raise UserError(
             f"--verifier {JUDGE}: there is no generator here that could judge itself; name one, {JUDGE}:NAME"
         )
-    if model.entry.engine not in READ_FROM:
-        raise UserError(
-            f"--verifier {name}: the engine {model.entry.engine} does not tell how likely Yes and No are; "
-            f"let a model on {' or '.join(READ_FROM)} judge, {JUDGE}:NAME"
-        )
+    if model.entry.engine == "instant":
+        raise UserError(f"--verifier {name}: the engine instant is no model; let another generator judge, {JUDGE}:NAME")
     return replace(model, name=JUDGE if own is not None and model.identity == own.identity else name)
 
 

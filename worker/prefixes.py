@@ -50,7 +50,9 @@ def forced_tokens(lineage: Sequence[Candidate]) -> list[int]:
 def reader_of(generator: Generator) -> Reader:
     """The engine as one that can be asked for the ids of a text; raises QueryError where it cannot."""
     if not isinstance(generator, Reader):
-        raise QueryError(f"{generator.name}: this engine gives no ids of a text to be put in; use llamacpp or vllm")
+        raise QueryError(
+            f"{generator.name}: this engine gives no ids of a text to be put in; use llamacpp, vllm, or a server that takes token ids"
+        )
     return generator
 
 

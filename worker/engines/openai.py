@@ -10,7 +10,7 @@ from typing import Protocol
 
 from models.errors import UserError
 from models.settings import ModelEntry
-from strategies.protocols import Completion, Message, Prefix, Sampling
+from strategies.protocols import Completion, Message, NextTokens, Prefix, Sampling
 from worker.engines.chatserver import ChatServer
 from worker.engines.http import Endpoint
 from worker.engines.llamaserver import LlamaServer, is_llama_server, slot_context
@@ -67,6 +67,24 @@ class OpenAIGenerator:
         await self._endpoint.close()
 
 
+class TokenGenerator(OpenAIGenerator):
+    """A model behind a server that takes and gives token ids: it can be asked for the ids of a text and read from."""
+
+    def __init__(
+        self, name: str, endpoint: Endpoint, dialect: LlamaServer | VllmServer, *, capacity: int, context: int
+    ) -> None:
+        super().__init__(name, endpoint, dialect, capacity=capacity, context=context)
+        self._server = dialect
+
+    async def tokenize(self, text: str) -> tuple[int, ...]:
+        return await self._server.tokenize(text)
+
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+        room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
+        async with self._slots:
+            return await self._server.next_logprobs(tokens, wanted)
+
+
 async def start(name: str, entry: ModelEntry) -> OpenAIGenerator:
     """Find out what the server at `entry.url` can do.
 
@@ -76,7 +94,10 @@ async def start(name: str, entry: ModelEntry) -> OpenAIGenerator:
     """
     async with connected(name, entry) as (endpoint, capacity):
         dialect, served = await _dialect(endpoint, entry, await model_at(endpoint, entry))
-    return OpenAIGenerator(name, endpoint, dialect, capacity=capacity, context=context_of(entry, served))
+    context = context_of(entry, served)
+    if isinstance(dialect, ChatServer):
+        return OpenAIGenerator(name, endpoint, dialect, capacity=capacity, context=context)
+    return TokenGenerator(name, endpoint, dialect, capacity=capacity, context=context)
 
 
 @contextlib.asynccontextmanager
@@ -116,7 +137,9 @@ async def _first_model(endpoint: Endpoint) -> str:
     raise UserError(f"{endpoint.url} lists no models; name one")
 
 
-async def _dialect(endpoint: Endpoint, entry: ModelEntry, model: str) -> tuple[Dialect, int | None]:
+async def _dialect(
+    endpoint: Endpoint, entry: ModelEntry, model: str
+) -> tuple[LlamaServer | VllmServer | ChatServer, int | None]:
     """The richest dialect the server speaks, and its context length in tokens."""
     effort, extra = entry.reasoning_effort, entry.engine_args
     if await is_llama_server(endpoint):

@@ -121,5 +121,7 @@ async def _start(model: Model) -> tuple[Verifier, Reader | Pooler]:
 def _read_from(name: str, engine: Generator) -> Reader:
     """The engine, if it tells how likely single tokens are."""
     if not isinstance(engine, Reader):
-        raise QueryError(f"{name}: this engine gives no probabilities of labels or answers; use llamacpp or vllm")
+        raise QueryError(
+            f"{name}: this engine gives no probabilities of labels or answers; use llamacpp, vllm, or a server that takes token ids"
+        )
     return engine

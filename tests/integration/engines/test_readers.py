@@ -1,12 +1,16 @@
-"""A verifier that answers with a label token says the same in this process and behind llama.cpp's server."""
+"""What is read from a model is the same in this process and behind llama.cpp's server: a label, an answer, ids."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from models.settings import ModelEntry
 from strategies.protocols import ProblemView, Scores, Step
-from worker.engines import start_reader
+from worker.engines import start_engine, start_reader
+from worker.prefixes import added, reader_of
+from worker.verifiers.judge import Judge
 from worker.verifiers.label_token import TINY_PRM, LabelToken
 
 PROBLEM = ProblemView("p", "(47*36)+(5-812)")
@@ -35,3 +39,26 @@ async def test_the_server_and_the_file_are_one_verifier(
     last = again.passes[-1]
     assert last.cached_tokens is not None
     assert last.cached_tokens > last.prompt_tokens // 2
+
+
+async def test_a_served_generator_judges_and_tells_ids_as_its_file_does(
+    llama_server: tuple[str, str], smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, key = llama_server
+    monkeypatch.setenv("TTS_TEST_KEY", key)
+    found = []
+    for entry in (
+        ModelEntry(engine="llamacpp", model=str(smollm2), max_sequences=2, context_length=2048),
+        ModelEntry(engine="openai", model="smollm2", url=url, api_key_env="TTS_TEST_KEY"),
+    ):
+        generator = await start_engine("smollm2", entry)
+        try:
+            reader = reader_of(generator)
+            scores = await Judge("judge", reader).score(ProblemView("p", "What is 2 + 3?"), [Step("2 + 3 = 5")])
+            found.append((scores, await added(reader, "</think>\n\nThe final answer is")))
+        finally:
+            await generator.close()
+    (alone, ids), (served, served_ids) = found
+    assert served.steps == pytest.approx(alone.steps, abs=1e-2)
+    assert 0 < served.steps[0] < 1
+    assert served_ids == ids

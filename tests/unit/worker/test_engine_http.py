@@ -22,8 +22,11 @@ from strategies.protocols import (
     TokenUsage,
     TransientError,
 )
+from tests.unit.worker.scripted import COSTS
 from worker.engines import start_engine, start_pooler, start_reader
 from worker.engines.http import Unreachable
+from worker.prefixes import reader_of
+from worker.verifiers import Verifiers
 
 KEY = "sk-never-to-be-seen"
 HELLO = [Message("user", "Hello")]
@@ -338,3 +341,19 @@ async def test_nobody_there_is_told_with_the_address(server: Server) -> None:
 async def test_a_wrong_entry_is_explained(server: Server, given: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         await start_engine("remote", entry(server, **given))
+
+
+async def test_a_chat_server_can_neither_judge_nor_hold_a_thought(server: Server) -> None:
+    server.chats()
+    generator = await start_engine("remote", entry(server))
+    try:
+        with pytest.raises(QueryError, match="remote: this engine gives no ids of a text to be put in"):
+            reader_of(generator)
+        with pytest.raises(QueryError, match="judge: this engine gives no probabilities of labels or answers"):
+            await Verifiers().find("judge", None, _never, (generator, COSTS))
+    finally:
+        await generator.close()
+
+
+async def _never(answer: str, reference: str) -> bool:
+    raise AssertionError("nothing is graded")

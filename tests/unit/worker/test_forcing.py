@@ -109,7 +109,7 @@ async def test_what_is_put_in_takes_room_from_the_solution() -> None:
 async def test_an_engine_that_tells_no_ids_is_a_sentence() -> None:
     meter, _ = await make_meter(Writer("x</think>"), Budget(1, "samples"), template=TINY, sampling=LONG)
     with pytest.raises(
-        QueryError, match="scripted: this engine gives no ids of a text to be put in; use llamacpp or vllm"
+        QueryError, match="scripted: this engine gives no ids of a text to be put in; use llamacpp, vllm, or a server"
     ):
         await meter.segment("t0", None, 9, until=END_OF_THINKING)
 

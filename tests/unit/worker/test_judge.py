@@ -160,10 +160,12 @@ def test_a_judge_is_a_generator_by_name() -> None:
     assert find_verifier("judge", tiny) == replace(tiny, name="judge")
     assert find_verifier("judge:tiny-large", tiny) == replace(large, name="judge:tiny-large")
     assert find_verifier("judge:tiny", tiny) == replace(tiny, name="judge")
+    instant = replace(tiny, entry=ModelEntry(engine="instant", model="x"))
     served = replace(tiny, entry=ModelEntry(engine="openai", model="m", url="http://localhost:1/v1"))
+    assert find_verifier("judge", served) == replace(served, name="judge")
     for name, own, message in (
         ("judge", None, "--verifier judge: there is no generator here"),
-        ("judge", served, "--verifier judge: the engine openai does not tell how likely Yes and No are"),
+        ("judge", instant, "--verifier judge: the engine instant is no model"),
         ("judge:tinny", tiny, "--verifier judge: unknown model 'tinny'"),
     ):
         with pytest.raises(UserError, match=message):
