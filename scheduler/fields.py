@@ -1,4 +1,4 @@
-"""Fields: which columns of a dataset hold the prompt, the answer, the key, the subject and the level."""
+"""Fields: which columns of a dataset hold the prompt, the answer, the key, the subject, the level and the options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from models.errors import UserError
+from scheduler.options import Options, read_options
 from scheduler.presets import PRESETS, Preset, Record
 
 _LONGEST_NUMBER = 64
@@ -49,6 +50,7 @@ class FieldMap:
     key: str | None = None
     subject: str | None = None
     level: str | None = None
+    choices: str | None = None
 
 
 TARGETS = tuple(field.name for field in fields(FieldMap))
@@ -120,7 +122,7 @@ class Columns:
         if not isinstance(record, Mapping):
             return BadRow(number, f"is {_kind(record)}, not an object with named fields")
         try:
-            prompt = self._prompt(record)
+            prompt, options = self._prompt(record), self._options(record)
             key = self._cell(record, "key")[1]
             if key is None and self.mapped.key is not None:
                 raise ValueError(
@@ -129,8 +131,8 @@ class Columns:
             return Row(
                 number=number,
                 key=str(number) if key is None else key,
-                prompt=prompt,
-                answer=self._answer(record),
+                prompt=prompt if options is None else options.asked(prompt),
+                answer=self._answer(record, options),
                 subject=self._cell(record, "subject")[1],
                 level=self._cell(record, "level")[1],
             )
@@ -162,8 +164,25 @@ class Columns:
             raise ValueError(f"none of the columns {', '.join(map(repr, columns))} is there for the prompt")
         return _prompt_text(record, next((column for column in columns if record.get(column) is not None), columns[0]))
 
-    def _answer(self, record: Record) -> str | None:
+    def _options(self, record: Record) -> Options | None:
+        """None where the row has no column of options; one that is mapped must be there."""
+        column = next((name for name in self.names["choices"] if record.get(name) is not None), None)
+        if column is None:
+            if self.mapped.choices is not None:
+                raise ValueError(f"column {self.mapped.choices!r} is {_absence(record, self.mapped.choices)}")
+            return None
+        try:
+            return read_options(record[column])
+        except ValueError as error:
+            raise ValueError(f"column {column!r} {error}") from None
+
+    def _answer(self, record: Record, options: Options | None) -> str | None:
         column, text = self._cell(record, "answer")
+        if text is not None and options is not None:
+            try:
+                text = text_of(options.answer(record[column]))
+            except ValueError as error:
+                raise ValueError(f"column {column!r} {error}") from None
         if text is None or self.preset is None:
             return text
         try:

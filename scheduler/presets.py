@@ -36,7 +36,7 @@ class Preset:
     """How a well-known dataset is laid out.
 
     Each field lists the columns it may be in; the first that a row fills is taken, except that `joined` prompts
-    are all columns with a space between. `read_answer` takes the answer's column and text and returns the
+    are all columns with a space between. `choices` are the columns that may list a question's options. `read_answer` takes the answer's column and text and returns the
     reference answer; it raises ValueError with the reason when there is none.
     """
 
@@ -49,6 +49,7 @@ class Preset:
     key: tuple[str, ...] = ()
     subject: tuple[str, ...] = ("subject",)
     level: tuple[str, ...] = ("level",)
+    choices: tuple[str, ...] = ()
 
 
 def _after_hashes(column: str, text: str) -> str:
@@ -92,6 +93,11 @@ def _is_svamp(record: Record) -> bool:
     return {"Body", "Question", "Answer"} <= record.keys()
 
 
+def _is_choice(record: Record) -> bool:
+    asked = any(column in record for column in ("question", "prompt", "input"))
+    return asked and any(isinstance(record.get(column), list | dict) for column in ("choices", "options"))
+
+
 def _is_generic(record: Record) -> bool:
     return any(column in record for column in ("prompt", "problem", "question", "input"))
 
@@ -120,6 +126,15 @@ PRESETS: dict[str, Preset] = {
             joined=True,
             key=("ID",),
             subject=("Type",),
+        ),
+        Preset(
+            "choice",
+            ("question", "prompt", "input"),
+            ("answer", "answerKey", "target", "label"),
+            _is_choice,
+            _as_it_is,
+            key=("id", "key"),
+            choices=("choices", "options"),
         ),
         Preset(
             "generic",
