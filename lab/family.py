@@ -27,9 +27,6 @@ VERIFIER = Shape(layers=8, width=96)
 """Three layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
 stands there takes layers behind it, and to put the steps together one more."""
 
-COMPARER = Shape(layers=7, width=96)
-"""The verifier without that last layer, as it begins."""
-
 EASIER: Levels = (4, 3, 2, 1, 1)
 
 TEMPERATURE = 0.8
@@ -56,10 +53,8 @@ class Plan:
     tiny: tuple[Round, ...] = (Round(900, 16384, 4e-3),)
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
-    drilled: tuple[Round, ...] = (Round(3000, 2048, 5e-3),)
-    comparer: tuple[Round, ...] = (Round(10000, 2048, 6e-3),)
-    checker: tuple[Round, ...] = (Round(6000, 2048, 5e-3), Round(7000, 2048, 4e-3))
-    verifier: tuple[Round, ...] = (Round(8000, 2048, 4e-3), Round(8000, 2048, 4e-3))
+    comparer: tuple[Round, ...] = (Round(2500, 2048, 8e-3),)
+    verifier: tuple[Round, ...] = (Round(9000, 2048, 3e-3),)
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -123,65 +118,42 @@ class Workshop:
             lambda model: _copy(self.large_base(), model),
         )
 
-    def drilled(self) -> LlamaForCausalLM:
-        """The verifier before it has seen a whole solution: comparing is learned first, on operations alone."""
-
-        def lessons(seed: str) -> Iterator[Example]:
-            drawn = self._judged()
-            common = judging.common_operations(drawn, seed)
-            return _alternate(common, common, common, judging.questions(drawn, seed))
-
-        return self._train(
-            "tiny-prm-drilled", COMPARER.new(3), self.plan.drilled, lessons, lambda model: deepen(self.tiny(), model)
-        )
-
     def comparer(self) -> LlamaForCausalLM:
-        """The operations that `tiny` gets wrong most, and whole solutions."""
+        """The layers that compare what stands there with what `tiny`, in the layers below, would have written. Those stay
+        as they are: taught at once, they forget what to expect before anything is made of it."""
 
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
-            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed, operands=False)
-            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
-            return _alternate(common, missed, missed, asked, whole, whole)
+            misread = judging.misread_operands(drawn, seed)
+            return _alternate(judging.common_operations(drawn, seed), misread, misread)
 
-        return self._train(
-            "tiny-prm-comparer",
-            COMPARER.new(3),
-            self.plan.comparer,
-            lessons,
-            lambda model: _copy(self.drilled(), model),
-        )
+        def begin(model: LlamaForCausalLM) -> None:
+            deepen(self.tiny(), model)
+            model.model.embed_tokens.requires_grad_(False)
+            for layer in model.model.layers[: TINY.layers]:
+                layer.requires_grad_(False)
 
-    def checker(self) -> LlamaForCausalLM:
-        """One layer more; operands that were misread as well, more of whole solutions."""
-
-        def lessons(seed: str) -> Iterator[Example]:
-            drawn = self._judged()
-            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed, operands=False)
-            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
-            misread = judging.misread_operands(drawn, seed, operands=False)
-            return _alternate(common, missed, missed, asked, misread, whole, whole, whole)
-
-        return self._train(
-            "tiny-prm", VERIFIER.new(3), self.plan.checker, lessons, lambda model: deepen(self.comparer(), model)
-        )
+        return self._train("tiny-prm-comparer", VERIFIER.new(3), self.plan.comparer, lessons, begin)
 
     def prm(self) -> LlamaForCausalLM:
-        """What the checker does not find out by itself: that an operand is not the one which should stand there."""
+        """All layers: the operations that `tiny` gets wrong most, and solutions. It goes on learning to write as well, or
+        it would have nothing to compare with."""
 
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
-            missed, whole = judging.missed_operations(drawn, seed), judging.solutions(drawn, seed, operands=True)
-            common, asked = judging.common_operations(drawn, seed), judging.questions(drawn, seed)
-            misread = judging.misread_operands(drawn, seed, operands=True)
-            return _alternate(common, missed, missed, missed, asked, asked, misread, misread, whole, whole, whole)
+            common, missed = judging.common_operations(drawn, seed), judging.missed_operations(drawn, seed)
+            asked, written = judging.questions(drawn, seed), judging.derivations(drawn, seed)
+            misread, whole = judging.misread_operands(drawn, seed), judging.solutions(drawn, seed)
+            return _alternate(
+                common, missed, missed, missed, asked, asked, written, misread, misread, whole, whole, whole
+            )
 
         return self._train(
-            "tiny-prm-operands",
+            "tiny-prm",
             VERIFIER.new(3),
             self.plan.verifier,
             lessons,
-            lambda model: _copy(self.checker(), model),
+            lambda model: _copy(self.comparer(), model),
         )
 
     def _judged(self) -> judging.Drawn:

@@ -31,6 +31,13 @@ DRILL = 8
 RIGHT = 1 / 2
 """Share of the right ones in a drill."""
 
+MISREAD = 0.7
+"""Share of the derivations with a misread operand."""
+
+CUT = 0.75
+"""Share of the wrong solutions that end with the first wrong step: what stands behind it is wrong whatever it is, and
+while the model does not see why, all of that is noise, in which it never finds the one thing to look at."""
+
 ENOUGH = 20
 """Mistakes that make a kind of operation worth a drill; a kind with fewer may be a misreading, and never stand in a
 right derivation."""
@@ -42,8 +49,9 @@ KEPT = 1000
 """Operations of one kind that wait for a drill."""
 
 
-def solutions(drawn: Drawn, seed: str, *, operands: bool) -> Iterator[Example]:
-    """Whole solutions: every other one is right throughout, whatever the problem."""
+def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Solutions: every other one is right throughout, whatever the problem. Of the others most end with the first wrong
+    step (`CUT`)."""
     rng = random.Random(f"{seed} solutions")
     while True:
         problem, texts = rng.choice(drawn)
@@ -51,7 +59,17 @@ def solutions(drawn: Drawn, seed: str, *, operands: bool) -> Iterator[Example]:
         wrong = [lines for lines, right in known if not right]
         right = [lines for lines, right in known if right]
         lines = rng.choice(wrong) if wrong and rng.random() < 0.5 else rng.choice(right or [derive(problem.text, rng)])
-        yield verifier.labelled(problem.text, lines, operands=operands)
+        if rng.random() < CUT:
+            lines = lines[: sum(labels(problem.text, lines)) + 1]
+        yield verifier.labelled(problem.text, lines)
+
+
+def derivations(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Right derivations that are to be written."""
+    rng = random.Random(f"{seed} derivations")
+    while True:
+        problem, _ = rng.choice(drawn)
+        yield verifier.written(problem.text, derive(problem.text, rng), ASKED)
 
 
 def common_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
@@ -69,19 +87,19 @@ def missed_operations(drawn: Drawn, seed: str) -> Iterator[Example]:
     return _drills(_missed(misses, seed, rng), misses, rng)
 
 
-def misread_operands(drawn: Drawn, seed: str, *, operands: bool) -> Iterator[Example]:
-    """Right derivations, every other one with an operand misread: another number of the problem or of a step before,
-    what is computed from it right, the rest as if nothing had happened."""
+def misread_operands(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Right derivations, most of them up to a step in which an operand is misread: it is another number of the problem or
+    of a step before, and what is computed from it right."""
     rng = random.Random(f"{seed} misread")
     while True:
         problem, _ = rng.choice(drawn)
         lines = derive(problem.text, rng)
-        if rng.random() >= RIGHT:
+        if rng.random() < MISREAD:
             place = rng.choice([index for index, line in enumerate(lines) if computed(line)])
-            lines[place] = _misread(problem.text, lines, place, rng)
+            lines = [*lines[:place], _misread(problem.text, lines, place, rng)]
             if labels(problem.text, lines)[place]:
                 continue
-        yield verifier.labelled(problem.text, lines, operands=operands)
+        yield verifier.labelled(problem.text, lines)
 
 
 def questions(drawn: Drawn, seed: str) -> Iterator[Example]:

@@ -80,13 +80,15 @@ def results(lines: list[str], lead: str = "") -> Example:
 def fit(
     model: LlamaForCausalLM, examples: Iterable[Example], *, steps: int, tokens: int, peak: float, name: str
 ) -> float:
-    """Train for `steps` batches of about `tokens` tokens, the learning rate falling from `peak` by a cosine.
+    """Train for `steps` batches of about `tokens` tokens, the learning rate falling from `peak` by a cosine; what needs
+    no gradient stays as it is.
 
     Returns:
         The mean loss of the last twentieth of the steps, in nats per predicted token.
     """
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    matrices = [p for n, p in learned.items() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in learned.items() if p.ndim != 2 or "embed" in n]
     muon = Muon(matrices, momentum=0.95, weight_decay=0.01)
     adam = torch.optim.AdamW(rest, lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
     model.train()
@@ -99,7 +101,7 @@ def fit(
         rate = peak * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
         model.zero_grad()
         losses.append(_loss(model, decoder, batch))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learned.values(), 1.0)
         muon.step(rate)
         adam.param_groups[0]["lr"] = rate
         adam.step()

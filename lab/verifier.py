@@ -29,25 +29,27 @@ def _tagged(tokens: list[int], lines: Sequence[str]) -> tuple[list[int], list[tu
     return tokens, spans
 
 
-def labelled(problem: str, lines: Sequence[str], *, operands: bool) -> Example:
+def labelled(problem: str, lines: Sequence[str]) -> Example:
     """Learn the label of every step, and on the way there of every character whether a right step can begin like that:
-    a model that hears only behind a step that a digit or an operand of it was wrong does not find out how to compare.
-
-    It does not learn to write the steps as well: it would go on computing them up to its last layer, and have none
-    left for the comparison. Without `operands` the results of operations alone are taught like that.
-    """
-    given = [0 if operands else _up_to_the_result(line) for line in lines]
-    return _taught(prompt(problem), lines, given, valid_steps(problem, lines))
+    a model that hears only behind a step that a digit of it was wrong does not find out how to compare."""
+    return _taught(prompt(problem), lines, [0] * len(lines), valid_steps(problem, lines))
 
 
 def drilled(lines: Sequence[str]) -> Example:
     """The same of the results of operations that have nothing to do with each other nor with any problem."""
     valid = ([f"{step.left}{step.operator}{step.right}={step.result}"] for step in map(computed, lines) if step)
-    return _taught([START], lines, map(_up_to_the_result, lines), valid)
+    return _taught([START], lines, [line.index("=") for line in lines], valid)
 
 
-def _up_to_the_result(line: str) -> int:
-    return line.index("=") if computed(line) else len(line)
+def written(problem: str, lines: Sequence[str], lead: str) -> Example:
+    """Learn to write the steps between the tags, where `lead` stands in front of the problem: what is not practised is
+    forgotten, and who cannot tell what should stand there cannot compare it with what does."""
+    asked = prompt(problem)
+    tokens, spans = _tagged([asked[0], *encode(lead), *asked[1:]], lines)
+    goals = [IGNORED] * len(tokens)
+    for start, tag in spans:
+        goals[start - 1 : tag - 1] = tokens[start:tag]
+    return tokens, goals
 
 
 def _taught(tokens: list[int], lines: Sequence[str], given: Iterable[int], valid: Iterable[Collection[str]]) -> Example:

@@ -52,30 +52,34 @@ def test_a_solution_is_taught_but_not_its_prompt() -> None:
     assert goals == [IGNORED] * 4 + [*encode("1+2=3"), END]
 
 
-def test_a_verifier_is_taught_whether_a_right_step_can_begin_like_that() -> None:
-    lines = ["2*3=6", "4-1=25", "6+2=8"]
-    found = [
-        (behind.split("\n")[-1], goal) for behind, goal in taught(verifier.labelled(PROBLEM, lines, operands=False))
-    ]
+def test_a_verifier_is_taught_of_every_character_whether_a_right_step_can_begin_like_that() -> None:
+    lines = ["3*2=6", "4-1=25", "6+2=8"]
+    found = [(behind.split("\n")[-1], goal) for behind, goal in taught(verifier.labelled(PROBLEM, lines))]
     assert found == [
-        ("2*3=", RIGHT), ("2*3=6", RIGHT), ("2*3=6@", RIGHT),
-        ("4-1=", RIGHT), ("4-1=2", WRONG), ("4-1=25", WRONG), ("4-1=25@", WRONG),
-        ("6+2=", WRONG), ("6+2=8", WRONG), ("6+2=8@", WRONG),
+        ("3", RIGHT), ("3*", RIGHT), ("3*2", RIGHT), ("3*2=", RIGHT), ("3*2=6", RIGHT), ("3*2=6@", RIGHT),
+        ("4", RIGHT), ("4-", RIGHT), ("4-1", RIGHT), ("4-1=", RIGHT), ("4-1=2", WRONG), ("4-1=25", WRONG), ("4-1=25@", WRONG),
+        ("6", WRONG), ("6+", WRONG), ("6+2", WRONG), ("6+2=", WRONG), ("6+2=8", WRONG), ("6+2=8@", WRONG),
     ]  # fmt: skip
-    operands = taught(verifier.labelled(PROBLEM, ["3*2=6", "4-6=998"], operands=True))
-    assert "".join(goal for _, goal in operands) == RIGHT * 6 + RIGHT * 2 + WRONG * 6
+    operands = taught(verifier.labelled(PROBLEM, ["4-6=998"]))
+    assert "".join(goal for _, goal in operands) == RIGHT * 2 + WRONG * 6
+    split = taught(verifier.labelled("(12*3)+1", ["12*3=10*3+4*3"]))
+    assert "".join(goal for _, goal in split) == RIGHT * len("12*3=10*3+") + WRONG * len("4*3@")
 
 
-def test_operands_that_are_not_there_are_wrong_before_the_result() -> None:
-    found = taught(verifier.labelled(PROBLEM, ["2*4=8"], operands=False))
-    assert [goal for _, goal in found] == [WRONG] * 3
+def test_a_drill_asks_for_results_alone() -> None:
+    found = taught(verifier.drilled(["2*3=6", "7+8=25"]))
+    assert [(behind.split("\n")[-1], goal) for behind, goal in found] == [
+        ("2*3=", RIGHT), ("2*3=6", RIGHT), ("2*3=6@", RIGHT),
+        ("7+8=", RIGHT), ("7+8=2", WRONG), ("7+8=25", WRONG), ("7+8=25@", WRONG),
+    ]  # fmt: skip
 
 
-def test_a_split_is_judged_as_a_whole_or_by_its_characters() -> None:
-    whole = taught(verifier.labelled("(12*3)+1", ["12*3=10*3+2*3"], operands=False))
-    assert [goal for _, goal in whole] == [RIGHT]
-    parts = taught(verifier.labelled("(12*3)+1", ["12*3=10*3+4*3"], operands=True))
-    assert "".join(goal for _, goal in parts) == RIGHT * len("12*3=10*3+") + WRONG * len("4*3@")
+def test_a_verifier_goes_on_writing_between_the_tags() -> None:
+    tokens, goals = verifier.written(PROBLEM, ["2*3=6", "4-1=3"], judging.ASKED)
+    assert decode(tokens).startswith(f"{judging.ASKED}{PROBLEM}\n2*3=6@\n4-1=3@")
+    assert [(behind.split("\n")[-1], goal) for behind, goal in taught((tokens, goals))] == [
+        ("2*3=6"[:place], letter) for place, letter in enumerate("2*3=6")
+    ] + [("4-1=3"[:place], letter) for place, letter in enumerate("4-1=3")]
 
 
 DRAWN = [(Problem(PROBLEM, 9, 1), ["2*3=6\n4-1=3\n6+3=9\n####9", "2*3=6\n4-1=5\n6+5=11\n####11"])]
@@ -90,11 +94,13 @@ def judged(example: tuple[list[int], list[int]]) -> tuple[list[str], list[bool]]
     return lines, labels
 
 
-def test_every_other_solution_is_right_whatever_the_problem() -> None:
-    found = [judged(example) for example in islice(judging.solutions([*DRAWN, HOPELESS], "seed", operands=True), 400)]
+def test_every_other_solution_is_right_whatever_the_problem_and_most_of_the_others_end_where_they_go_wrong() -> None:
+    found = [judged(example) for example in islice(judging.solutions([*DRAWN, HOPELESS], "seed"), 400)]
     for known in (PROBLEM, HOPELESS[0].text):
         ends = [labels[-1] for lines, labels in found if (lines[0] in ("2*3=6", "4-1=3")) == (known == PROBLEM)]
         assert 0.4 < sum(ends) / len(ends) < 0.6
+    behind = [labels.count(False) > 1 for _, labels in found if not labels[-1]]
+    assert 0.15 < sum(behind) / len(behind) < 0.35
 
 
 @pytest.mark.parametrize("source", [judging.missed_operations, judging.common_operations])
@@ -110,17 +116,15 @@ def test_drills_end_with_a_step_as_wrong_as_the_generator_was(source: Any) -> No
         assert (result - left * right) % 1000 == (0 if label else 10)
 
 
-def test_every_other_derivation_misreads_an_operand_and_computes_rightly() -> None:
-    found = [judged(example) for example in islice(judging.misread_operands(DRAWN, "seed", operands=True), 200)]
-    assert 0.3 < sum(labels[-1] for _, labels in found) / len(found) < 0.7
+def test_most_derivations_end_with_an_operand_misread_and_computed_rightly() -> None:
+    found = [judged(example) for example in islice(judging.misread_operands(DRAWN, "seed"), 200)]
+    assert 0.2 < sum(labels[-1] for _, labels in found) / len(found) < 0.6  # not every misreading makes a step wrong
     for lines, labels in found:
+        assert all(labels[:-1])
         if labels[-1]:
             assert derivations.is_right(PROBLEM, lines)
             continue
-        wrong = labels.index(False)
-        assert not any(labels[wrong:])
-        assert labels[:wrong] == derivations.labels(PROBLEM, lines)[:wrong]
-        step = derivations.computed(lines[wrong])
+        step = derivations.computed(lines[-1])
         assert step is not None
         assert int(step.written) == step.result
 
