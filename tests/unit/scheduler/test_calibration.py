@@ -147,7 +147,7 @@ def test_problems_of_the_same_text_share_a_fold_and_no_fold_sees_its_own() -> No
 
     validated = cross_validate(recorded, rows, fitted, 5, seed=0)
     left_out = [problems.tolist() for _, problems in validated.folds]
-    assert sorted(sum(left_out, [])) == list(range(30))
+    assert sorted(number for problems in left_out for number in problems) == list(range(30))
     for problems, units in zip(left_out, seen, strict=True):
         assert {number // 2 for number in problems}.isdisjoint(
             {number // 2 for number in set(range(30)) - set(problems)}
