@@ -13,10 +13,11 @@ from scheduler.calibration import TARGETS, calibration_cost, fit
 from scheduler.choice import choose
 from scheduler.outcomes import Recorded
 from scheduler.policy import Arm, Policy
+from scheduler.regression import Reliability, probabilities, reliability
 from scheduler.rehearsal import Probed, rehearse
 from scheduler.replay import curve_of
 from scheduler.rows import Rows, rows_of
-from scheduler.validation import Followed, follow, joined
+from scheduler.validation import FLOORS, Followed, follow, joined
 
 PROBE = (1, 2, 4)
 SUBSETS = 1000
@@ -75,13 +76,15 @@ class Variant:
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Everything that is reported of one mix of problems; `factors` by (allocation, unit), `seeds` by (allocation, q): E_q
-    in FLOPs against both baselines under each calibration seed, None where it is not reached."""
+    in FLOPs against both baselines under each calibration seed, None where it is not reached; `reliability` of the
+    predicted failures by rung, on held-out problems."""
 
     policy: Policy
     lines: dict[str, Line]
     factors: dict[tuple[str, str], Factors]
     seeds: dict[tuple[str, float], list[tuple[float | None, float | None]]]
     variants: list[Variant]
+    reliability: dict[int, Reliability]
     calibration: list[Recorded]
     held_out: list[Recorded]
     cost: dict[str, float]
@@ -123,6 +126,7 @@ def compare(
         },
         seeds=_seeds(calibration, held_out, arms, judge),
         variants=_variants(rows, calibration, held_out, arms, judge, lines),
+        reliability=_reliability(policy, rows_of(held_out, arms, PROBE, orders=FEWER, seed=97)),
         calibration=list(calibration),
         held_out=list(held_out),
         cost=calibration_cost(calibration),
@@ -156,7 +160,7 @@ def _line(found: dict[str, np.ndarray]) -> Line:
 
 
 def _our_lines(policy: Policy, ours: Followed) -> dict[str, Line]:
-    floors = [f"{place}" for place in range(ours.adaptive.accuracy.shape[1])]
+    floors = [f"{floor:.1e}" for floor in FLOORS]
     return {
         "policy": Line([str(budget) for budget in policy.table], ours.policy, ours.policy_seconds),
         "adaptive": Line(floors, ours.adaptive, ours.adaptive_seconds),
@@ -202,6 +206,16 @@ def follow_all(policy: Policy, recorded: Sequence[Recorded], arms: Sequence[Arm]
     return joined(
         [follow(policy, rows_of(part, arms, PROBE, orders=orders, seed=7 + i)) for i, part in enumerate(parts)]
     )
+
+
+def _reliability(policy: Policy, rows: Rows) -> dict[int, Reliability]:
+    found = {}
+    for rung in policy.rungs:
+        if not rung.scored and rung.drawn in PROBE:
+            place = rows.at(rung.drawn)
+            said = probabilities(rung.fails, rows.features[False][:, place])
+            found[rung.drawn] = reliability(said, rows.fails[:, place])
+    return found
 
 
 def _seeds(
