@@ -24,9 +24,10 @@ def answer_all(
     database: Database, reader: DatasetReader, requests: Sequence[Request], *, skip_bad: bool = False, quiet: bool
 ) -> list[int]:
     """Submit each request, or find the job that an earlier command made of it, once the one before it is done, so that
-    it reuses what that drew. All are for one generator, whose engine is started for the first job that is not done yet.
-    A cancelled job is made anew. Returns the jobs' ids;
-    interrupted, it ends the process.
+    it reuses what that drew. Returns the jobs' ids; interrupted, it ends the process.
+
+    All are for one generator, whose engine is started for the first job that is not done yet. A cancelled job is made
+    anew.
 
     Raises:
         UserError: a job stopped, the engine cannot be started, or as `scheduler.submission.submit`.
