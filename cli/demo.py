@@ -11,6 +11,7 @@ import click
 
 from cli import output, plot
 from cli.report import show_report
+from cli.sample_counts import SampleCounts
 from cli.series import answer_all
 from models import reports
 from models.database import Database, open_database
@@ -31,20 +32,6 @@ class Plan:
     @property
     def name(self) -> str:
         return self.strategy if self.strategy == "greedy" else f"{self.strategy} {self.samples}"
-
-
-class SampleCounts(click.ParamType[tuple[int, ...]]):
-    """Numbers of samples: "1,4,16"."""
-
-    name = "N,N,..."
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isdecimal() and 0 < int(part) <= 256 for part in parts):
-            self.fail(f"{value!r}: give numbers from 1 to 256 with commas between, as in 1,4,16", param, ctx)
-        return tuple(sorted({int(part) for part in parts}))
 
 
 @click.command()
