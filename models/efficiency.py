@@ -1,0 +1,130 @@
+"""How much less compute one way to spend it needs than another for the same accuracy. Needs the extra `calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.statistics import DRAWS
+
+AT_ONCE = 100
+"""Resamples that are worked on together: each needs a table of all pairs of settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What some settings of one strategy brought on the same problems: two arrays (problems, settings), the accuracy of
+    each in [0, 1] and its cost in any unit."""
+
+    accuracy: np.ndarray
+    cost: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.accuracy.ndim != 2 or self.accuracy.shape != self.cost.shape or not self.accuracy.size:
+            raise ValueError("a curve needs an accuracy and a cost of every problem under every setting")
+
+    def means(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean accuracy and cost (draws, settings), each problem counted as often as `shares` (draws, problems) says."""
+        return shares @ self.accuracy, shares @ self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """E_q: what the baseline costs at `accuracy`, divided by what ours costs there, with its 95 % interval.
+
+    A cost is None where that accuracy is not reached, and so is `factor` where it is ours; `low` is where ours did not
+    reach it in one of forty resamples. Where the baseline does not reach it, `at_least` is set: it was given its
+    dearest setting, and the true factor is larger.
+    """
+
+    q: float
+    accuracy: float
+    base: float | None
+    ours: float | None
+    factor: float | None
+    low: float | None
+    high: float | None
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        if self.factor is None:
+            return "not reached"
+        low = "not reached" if self.low is None else f"{self.low:.2f}"
+        return f"{'at least ' * self.at_least}{self.factor:.2f} ({low} to {self.high:.2f})"
+
+
+def efficiency_factor(
+    base: Curve, ours: Curve, q: float, *, reference: Curve | None = None, draws: int = DRAWS, seed: int = 0
+) -> Efficiency:
+    """E_q = C_base(a_q) / C_ours(a_q), a_q = A(1) + q * (max A - A(1)).
+
+    C is the least mean cost of an accuracy on the upper concave envelope of a curve's means, linear in cost: mixing two
+    settings achieves it. Nothing is extrapolated. A is the curve `reference`, the baseline's own unless given, whose
+    first setting is a single sample. The interval is of a bootstrap over problems, each resampled with all of its
+    values, a_q and both costs computed anew.
+
+    Raises:
+        ValueError: the curves are not of the same problems.
+    """
+    reference = reference or base
+    problems = len(base.accuracy)
+    if not problems == len(ours.accuracy) == len(reference.accuracy):
+        raise ValueError("curves can be compared on the same problems only")
+    rng = np.random.default_rng(seed)
+    resampled = rng.multinomial(problems, np.full(problems, 1 / problems), size=draws) / problems
+    target, base_cost, our_cost, bound = _costs(base, ours, reference, q, np.full((1, problems), 1 / problems))
+    factors = [_factor(*_costs(base, ours, reference, q, shares)[1:]) for shares in _batches(resampled)]
+    low, high = np.quantile(np.concatenate(factors), [0.025, 0.975])
+    reached = bool(np.isfinite(our_cost[0]))
+    return Efficiency(
+        q=q,
+        accuracy=float(target[0]),
+        base=float(base_cost[0]) if np.isfinite(base_cost[0]) else None,
+        ours=float(our_cost[0]) if reached else None,
+        factor=float(_factor(base_cost, our_cost, bound)[0]) if reached else None,
+        low=float(low) if reached and low > 0 else None,
+        high=float(high) if reached else None,
+        at_least=reached and not np.isfinite(base_cost[0]),
+    )
+
+
+def least_cost(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The least cost at which one setting, or a mixture of two, reaches the target: (draws,), infinite where none does.
+
+    `accuracy` and `cost` are (draws, settings), `target` (draws,). It is the inverse of the upper concave envelope.
+    """
+    target = target[:, None]
+    reaches = accuracy >= target
+    alone = np.where(reaches, cost, np.inf).min(axis=1)
+    # Every setting below the target, mixed with every one that reaches it.
+    below, above = accuracy[:, :, None], accuracy[:, None, :]
+    pairs = ~reaches[:, :, None] & reaches[:, None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (target[:, :, None] - below) / (above - below)
+        mixed = (1 - share) * cost[:, :, None] + share * cost[:, None, :]
+    least: np.ndarray = np.minimum(alone, np.where(pairs, mixed, np.inf).min(axis=(1, 2)))
+    return least
+
+
+def _costs(
+    base: Curve, ours: Curve, reference: Curve, q: float, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """a_q, what it costs the baseline and ours, and the baseline's dearest setting: (draws,) each."""
+    known, _ = reference.means(shares)
+    target = known[:, 0] + q * (known.max(axis=1) - known[:, 0])
+    base_accuracy, base_cost = base.means(shares)
+    least = least_cost(base_accuracy, base_cost, target)
+    return target, least, least_cost(*ours.means(shares), target), base_cost.max(axis=1)
+
+
+def _factor(base: np.ndarray, ours: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """0 where ours does not reach the target; where the baseline alone does not, its dearest setting is the bound."""
+    factor: np.ndarray = np.where(np.isfinite(base), base, bound) / ours
+    return factor
+
+
+def _batches(shares: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(shares), AT_ONCE):
+        yield shares[start : start + AT_ONCE]
