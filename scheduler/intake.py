@@ -68,7 +68,7 @@ def load_queries(database: Database, job_id: int, dataset_id: int, progress: Pro
 
 
 _QUERY_DEFAULTS = {
-    "state": "pending", "planned": False, "stage": 0, "attempt": 0, "retries": 0, "suspect": 0, "sequences": 1,
+    "state": "pending", "planned": False, "stage": 0, "final": True, "gain": 1.0, "attempt": 0, "retries": 0, "suspect": 0, "sequences": 1,
     "reserved": 0.0, "sequential_tokens": 0,
 }  # fmt: skip
 

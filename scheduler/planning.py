@@ -89,6 +89,7 @@ class Planner:
             rows.append(
                 {
                     "id": query_id,
+                    "stage": 0,
                     "strategy": plan.strategy,
                     "parameters": plan.parameters,
                     "budget_amount": plan.budget.amount,
@@ -96,6 +97,10 @@ class Planner:
                     "sequences": registry.outline(plan.strategy).sequences(plan.budget),
                     "difficulty": difficulties[query_id],
                     "bin": None,
+                    "final": True,
+                    "gain": 1.0,
+                    "confidence": None,
+                    "decisions": None,
                 }
             )
         return rows

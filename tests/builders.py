@@ -143,8 +143,9 @@ def add_job(
 
 def plan_row(query_id: int, **values: Any) -> dict[str, Any]:
     return {
-        "id": query_id, "strategy": "majority_vote", "parameters": {}, "budget_amount": 4.0, "budget_unit": "samples",
-        "sequences": 4, "difficulty": None, "bin": None, **values,
+        "id": query_id, "stage": 0, "strategy": "majority_vote", "parameters": {}, "budget_amount": 4.0,
+        "budget_unit": "samples", "sequences": 4, "final": True, "difficulty": None, "bin": None, "gain": 1.0,
+        "confidence": None, "decisions": None, **values,
     }  # fmt: skip
 
 
