@@ -62,6 +62,10 @@ class Entry:
         chosen_by_one = self.package is None and parameters.get("select") == "verifier"
         return self.needs_verifier or chosen_by_one or self.gives_feedback(parameters)
 
+    def asks_verifier(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it is handed a verifier in a job that chooses strategies: a plain vote pays none for its ties."""
+        return self.wants_verifier(parameters) or self.may_verify
+
     def scores_every_step(self, parameters: Mapping[str, Any]) -> bool:
         """Whether a solution is scored step by step and not by its last alone."""
         aggregated = parameters.get("aggregation", "last") != "last"

@@ -85,9 +85,7 @@ class Attempt:
         self._answers = answers_of(context.template, self._pool, work.prompt)
         budget = Budget(claim.budget_amount, claim.budget_unit)  # type: ignore[arg-type]
         verifier = None
-        # In a job that chooses strategies, a plain vote pays no verifier for ties.
-        asked = specification.plan is None or entry.wants_verifier(claim.parameters) or entry.may_verify
-        if specification.verifier and asked:
+        if specification.verifier and (specification.plan is None or entry.asks_verifier(claim.parameters)):
             verifier = await self._verifiers.find(
                 specification.verifier, specification.verifier_identity, grade_by(self._answers), self._own()
             )
