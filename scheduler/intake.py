@@ -77,7 +77,7 @@ def references(database: Database, dataset_id: int) -> tuple[int, int]:
 
 
 _QUERY_DEFAULTS = {
-    "state": "pending", "planned": False, "stage": 0, "attempt": 0, "retries": 0, "suspect": 0, "sequences": 1,
+    "state": "pending", "planned": False, "stage": 0, "final": True, "gain": 1.0, "attempt": 0, "retries": 0, "suspect": 0, "sequences": 1,
     "reserved": 0.0, "sequential_tokens": 0,
 }  # fmt: skip
 
