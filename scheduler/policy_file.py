@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import UserError
+from scheduler.measured import Measured
 from scheduler.policies import NAME_PATTERN
 from scheduler.policy import Policy
 from strategies import registry
@@ -25,6 +26,13 @@ class PolicyFile(BaseModel):
     version: int = Field(ge=1)
     policy: Policy
     evidence: dict[str, Any] | None = None
+
+    @field_validator("evidence")
+    @classmethod
+    def _can_be_read(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            Measured.model_validate(value)
+        return value
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from models.budgets import format_budget
 from models.catalogue import Model, find_generator, find_verifier, record_model, verified
@@ -21,7 +21,7 @@ from models.thinking import thinks
 from models.transitions import JOB, open_job
 from models.wire import lane_of
 from scheduler.extensions import find_added, is_oracle
-from scheduler.intake import Progress, load_dataset, load_queries, references
+from scheduler.intake import PROBLEM, Progress, load_dataset, load_queries
 from scheduler.readers import DatasetReader
 from strategies import registry
 from strategies.budget_forcing import EFFORTS, END_OF_THINKING, BudgetForcing
@@ -233,7 +233,10 @@ def submit(
 
 
 def _check_references(database: Database, dataset_id: int, verifier: str | None) -> None:
-    total, referenced = references(database, dataset_id)
+    with database.reading() as connection:
+        total, referenced = connection.execute(
+            select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
+        ).one()
     if referenced < total:
         raise UserError(
             f"--verifier: {verifier} reads the reference answers, and {total - referenced} of {total} problems have none; "
