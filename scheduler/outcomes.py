@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, case, func, select, text
+from sqlalchemy import Connection, and_, case, func, select, text
 
 from models.catalogue import job_costs
 from models.database import Database
@@ -152,14 +152,15 @@ def _scoring(connection: Connection, job: int) -> Iterator[tuple[int, tuple[floa
     rows = connection.execute(
         select(
             USAGE.c.query_id,
-            func.sum(case((kept, USAGE.c.flops_canonical))).label("flops"),
+            func.coalesce(func.sum(case((kept, USAGE.c.flops_canonical))), 0.0).label("flops"),
+            func.sum(case((and_(kept, USAGE.c.flops_canonical.is_(None)), 1), else_=0)).label("unknown"),
             func.sum(USAGE.c.gpu_seconds).label("seconds"),
         )
         .where(USAGE.c.job_id == job, USAGE.c.phase == "score")
         .group_by(USAGE.c.query_id)
     )
     for row in rows:
-        if row.flops is None:
+        if row.unknown:
             raise UserError(
                 "the FLOPs of the verifier are not known, so nothing can be weighed; set its `architecture`"
             )

@@ -57,9 +57,12 @@ def bins_of(thresholds: Sequence[float], failure: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.array(thresholds), failure, side="right")
 
 
-def rehearse(policy: Policy, rows: Rows, budget: int) -> Outcome:
-    """Every query by itself: behind the probe, what the table has for its bin under one of its mean budgets."""
-    probed = climb(policy, rows, budget)
+def rehearse(policy: Policy, rows: Rows, budget: int, probed: Probed | None = None) -> Outcome:
+    """Every query by itself: behind the probe, what the table has for its bin under one of its mean budgets.
+
+    `probed` is what is known of the queries, where it is not the policy's own probe that tells it.
+    """
+    probed = probed or climb(policy, rows, budget)
     row = np.array([-1 if number is None else number for number in policy.table[budget]])
     return outcome_of(policy, rows, probed.stop, row[bins_of(policy.thresholds, probed.failure)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -75,17 +75,20 @@ def cross_validate(
         policy = fit(rows.of(kept))
         parts.append(follow(policy, rows.of(left_out)))
         made.append((policy, left_out))
-    back = np.argsort(np.concatenate([left_out for _, left_out in made]))
+    return Validated(joined(parts, np.argsort(np.concatenate([left_out for _, left_out in made]))), made)
+
+
+def joined(parts: Sequence[Followed], order: np.ndarray | None = None) -> Followed:
+    """What was brought on the problems of all parts, in the order given (by their numbers, one part after the other)."""
 
     def whole(name: str) -> Curve:
         curves: list[Curve] = [getattr(part, name) for part in parts]
         accuracy, cost = (
             np.concatenate(column) for column in zip(*((one.accuracy, one.cost) for one in curves), strict=True)
         )
-        return Curve(accuracy[back], cost[back])
+        return Curve(accuracy, cost) if order is None else Curve(accuracy[order], cost[order])
 
-    names = ("policy", "policy_seconds", "adaptive", "adaptive_seconds")
-    return Validated(Followed(*(whole(name) for name in names)), made)
+    return Followed(*(whole(one.name) for one in fields(Followed)))
 
 
 def _folds(recorded: Sequence[Recorded], folds: int, seed: int) -> Iterator[np.ndarray]:
