@@ -96,7 +96,7 @@ def strategies(problems: int, budgets: Sequence[int], replay: int) -> Study:
     found = [Run("greedy", 1)]
     for samples in budgets:
         for name, entry in registry.STRATEGIES.items():
-            if name not in ("greedy", "budget_forcing"):  # tiny does not think
+            if name not in ("greedy", "budget_forcing") and not entry.scheduled:  # tiny does not think
                 given = PARAMETERS[name](samples) if name in PARAMETERS else {}
                 judged = entry.needs_verifier or entry.may_verify
                 found.append(Run(name, samples, verifier="tiny-prm" if judged else None, parameters=given))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,10 +10,9 @@ from pathlib import Path
 import click
 
 from cli import output, plot
-from cli.embedded import embedded
-from cli.loading import Loading
-from cli.progress import JobView
 from cli.report import show_report
+from cli.sample_counts import SampleCounts
+from cli.series import answer_all
 from models import reports
 from models.database import Database, open_database
 from models.errors import UserError
@@ -34,20 +32,6 @@ class Plan:
     @property
     def name(self) -> str:
         return self.strategy if self.strategy == "greedy" else f"{self.strategy} {self.samples}"
-
-
-class SampleCounts(click.ParamType[tuple[int, ...]]):
-    """Numbers of samples: "1,4,16"."""
-
-    name = "N,N,..."
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isdecimal() and 0 < int(part) <= 256 for part in parts):
-            self.fail(f"{value!r}: give numbers from 1 to 256 with commas between, as in 1,4,16", param, ctx)
-        return tuple(sorted({int(part) for part in parts}))
 
 
 @click.command()
@@ -86,36 +70,22 @@ def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: boo
 
 def _answer(database: Database, plans: Sequence[Plan], problems: int, quiet: bool) -> list[int]:
     from scheduler.readers import open_dataset
-    from scheduler.submission import Request, submit
+    from scheduler.submission import Request
     from scheduler.tiny import PROBLEMS
 
-    job_ids = []
-    with embedded(database, GENERATOR) as stopping:
-        for plan in plans:
-            request = Request(
-                generator=GENERATOR,
-                strategy=plan.strategy,
-                parameters={},
-                budget=(float(plan.samples), "samples"),
-                verifier=VERIFIER if plan.strategy == "weighted_vote" else None,
-                name=f"demo {plan.name}",
-            )
-            reader = open_dataset(str(PROBLEMS), None, preset=None, limit=problems, split="test")
-            with Loading(quiet) as loading:
-                job = submit(database, reader, request, skip_bad=False, new=False, progress=loading)
-            job_ids.append(job.job_id)
-            view = JobView(database, job.job_id)
-            seen = view.follow(lambda seen: stopping.is_set() or seen["state"] != "open", quiet=quiet)
-            if stopping.is_set():
-                break
-            if seen["state"] != "done":
-                raise UserError(
-                    f"job {job.job_id} is {seen['state']}: `tts-jobs resume {job.job_id}`, then run this again"
-                )
-    if stopping.is_set():
-        output.notes.print("interrupted; run the same command to go on")
-        sys.exit(130)
-    return job_ids
+    reader = open_dataset(str(PROBLEMS), None, preset=None, limit=problems, split="test")
+    requests = [
+        Request(
+            generator=GENERATOR,
+            strategy=plan.strategy,
+            parameters={},
+            budget=(float(plan.samples), "samples"),
+            verifier=VERIFIER if plan.strategy == "weighted_vote" else None,
+            name=f"demo {plan.name}",
+        )
+        for plan in plans
+    ]
+    return answer_all(database, reader, requests, quiet=quiet)
 
 
 def _compare(database: Database, plans: Sequence[Plan], job_ids: Sequence[int]) -> None:

@@ -44,8 +44,7 @@ def embedded(database: Database, generator: str) -> Iterator[threading.Event]:
     except TransientError as error:
         raise UserError(f"{error} Start it, then run the same command again.") from None
     # From here on an interrupt drains; before, while the engine loads, it ends the process at once.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     worker = EmbeddedWorker(runtime, BROKER)
     loop = threading.Thread(target=scheduler.run, name="tts-scheduler")
     loop.start()
@@ -55,3 +54,5 @@ def embedded(database: Database, generator: str) -> Iterator[threading.Event]:
         scheduler.stop()
         loop.join()
         worker.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)

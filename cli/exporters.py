@@ -48,12 +48,12 @@ def write_results(rows: Iterable[ResultRow], target: str, format: Format) -> int
         sys.stdout.flush()
         with _told("standard output"):
             return write(rows, sys.stdout.buffer)
-    with _replacing(Path(target)) as stream:
+    with replacing(Path(target)) as stream:
         return write(rows, stream)
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
+def replacing(target: Path) -> Iterator[IO[bytes]]:
     """A stream whose bytes become `target` at the end, or leave no trace."""
     # A link keeps pointing where it points; a device or a pipe is written to, never replaced by a file.
     place = Path(os.path.realpath(target))

@@ -1,4 +1,4 @@
-"""The options that describe a job, shared by `run`, `submit` and `estimate`."""
+"""The options that describe a job, shared by `run`, `submit`, `estimate` and, in part, `calibrate`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 DEFAULT_PRIORITY = 5
 
-_OPTIONS: list[Callable[..., Any]] = [
+_Options = list[Callable[..., Any]]
+
+_ASKED: _Options = [
     click.argument("source", metavar="FILE"),
     click.option("--generator", "-g", default="smollm2", show_default=True, help="Model: a name, directory, .gguf file, URL or owner/name."),
+]  # fmt: skip
+_SPENT: _Options = [
     click.option("--strategy", "-s", default="majority_vote", show_default=True, help="How compute is spent; `tts-jobs strategies` lists them."),
     click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
     click.option("--effort", type=click.Choice(["low", "medium", "high"]), help="How long a reasoning model thinks under budget_forcing."),
+]  # fmt: skip
+_ANSWERED: _Options = [
     click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), judge, judge:GENERATOR, exact (an oracle), or a reward model: tiny-prm (for tiny models), qwen-prm, math-shepherd, rlhflow, skywork, or a [verifiers.NAME] table."),
     click.option("--template", "-t", help="Prompt template, or a Jinja file; the model's own, or math-boxed."),
     click.option("--answer", metavar="KIND", help="What an answer is: math, number, choice, text or a package's grader (docs/grading.md); the template's own by default."),
@@ -37,17 +43,23 @@ _OPTIONS: list[Callable[..., Any]] = [
     click.option("--min-p", type=click.FloatRange(0, 1), help="Keep tokens at least this likely relative to the likeliest."),
     click.option("--max-tokens", type=click.IntRange(1), help="Longest completion, in tokens."),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+]  # fmt: skip
+_HELD: _Options = [
     click.option("--keep-tree", type=click.Choice(["full", "winners", "none"]), default="full", show_default=True, help="Candidates to store: all, those that came to an end, or the answer's own steps."),
     click.option("--name", help="What to call the job."),
     click.option("--priority", type=click.IntRange(0, 9), default=DEFAULT_PRIORITY, show_default=True, help="0 is the most urgent."),
     click.option("--job-budget", help="Cap for the whole job, in the same units as --budget."),
     click.option("--deadline", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Start nothing after this time (UTC)."),
     click.option("--fail-on-error", type=click.FloatRange(0, 1), help="Pause when more than this share of the queries failed."),
+]  # fmt: skip
+_READ: _Options = [
     click.option("--preset", type=click.Choice(["gsm8k", "math", "aime", "svamp", "choice", "generic"]), help="Column layout; recognised by itself otherwise."),
     click.option("--field", "fields", multiple=True, metavar="FIELD=COLUMN", help="prompt, answer, key, subject, level or choices."),
     click.option("--split", default="test", show_default=True, help="Split of a hub dataset."),
     click.option("--limit", type=click.IntRange(1), help="Read only the first rows."),
     click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be used instead of refusing the file."),
+]  # fmt: skip
+_AGAIN: _Options = [
     click.option("--new", is_flag=True, help="Make another replicate of a job that exists, with a seed of its own."),
 ]  # fmt: skip
 
@@ -61,9 +73,18 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         own = {name: values.pop(name) for name in list(values) if name in names}
         return command(job=values, **own)
 
-    for option in reversed(_OPTIONS):
-        wrapper = option(wrapper)
-    return wrapper
+    return _with(wrapper, [*_ASKED, *_SPENT, *_ANSWERED, *_HELD, *_READ, *_AGAIN])
+
+
+def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds those that say what is asked, of which models and under what template and sampling."""
+    return _with(command, [*_ASKED, *_ANSWERED, *_READ])
+
+
+def _with(command: Callable[..., Any], options: _Options) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def reader_of(job: dict[str, Any]) -> DatasetReader:
@@ -77,20 +98,11 @@ def reader_of(job: dict[str, Any]) -> DatasetReader:
 def request_of(job: dict[str, Any]) -> Request:
     from scheduler.submission import Request
 
-    sampling = {
-        name: job[name] for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens") if job[name] is not None
-    }
     return Request(
-        generator=job["generator"],
+        **question_of(job),
         strategy=job["strategy"],
-        parameters=_parameters(job["parameters"]),
+        parameters=parameters_of(job["parameters"]),
         budget=parse_budget(job["budget"], "--budget"),
-        verifier=job["verifier"],
-        template=job["template"],
-        answer=job["answer"],
-        tolerance=job["tolerance"],
-        sampling=sampling,
-        seed=job["seed"],
         keep_tree=job["keep_tree"],
         name=job["name"],
         priority=job["priority"],
@@ -99,6 +111,15 @@ def request_of(job: dict[str, Any]) -> Request:
         fail_on_error=job["fail_on_error"],
         effort=job["effort"],
     )
+
+
+def question_of(job: dict[str, Any]) -> dict[str, Any]:
+    """What `question_options` say, but for the dataset, as fields of a `Request`."""
+    sampling = {
+        name: job[name] for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens") if job[name] is not None
+    }
+    named = ("generator", "verifier", "template", "answer", "tolerance", "seed")
+    return {**{name: job[name] for name in named}, "sampling": sampling}
 
 
 def say_what_was_ignored(job: dict[str, Any], submitted: Submitted) -> None:
@@ -115,7 +136,7 @@ def say_what_was_ignored(job: dict[str, Any], submitted: Submitted) -> None:
         )
 
 
-def _parameters(options: tuple[str, ...]) -> dict[str, Any]:
+def parameters_of(options: tuple[str, ...]) -> dict[str, Any]:
     parameters = {}
     for option in options:
         name, equals, value = option.partition("=")

@@ -20,6 +20,8 @@ COMMANDS = {
     "results": ("cli.results", "write a job's answers to JSONL, CSV or Parquet"),
     "show": ("cli.show", "how one answer came about: the tree of its candidates"),
     "report": ("cli.report", "accuracy against cost, one row per job"),
+    "calibrate": ("cli.calibrate", "measure which strategy pays where, and keep it as a policy"),
+    "policies": ("cli.policies", "list, show, compare and exchange policies"),
     "pause": ("cli.control", "stop giving out a job's queries"),
     "resume": ("cli.control", "go on with a paused or exhausted job"),
     "cancel": ("cli.control", "end a job now"),

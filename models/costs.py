@@ -113,13 +113,14 @@ class CostModel:
         *,
         calls: int = MOST_CALLS,
         behind: int = 0,
+        begun: bool = False,
     ) -> float:
         """The most a query under `budget` (amount, unit) can cost in a cap's `unit`: what dispatch reserves.
 
         `prompt` bounds the prompt's tokens, `max_tokens` one completion's; under a budget that does not count
         samples, `calls` bounds how many completions there can be, and `behind` the tokens of earlier attempts that each
-        may have to read. A longer completion costs more per token, so the worst is as many of `max_tokens` as the
-        budget allows, and one call for each that is left.
+        may have to read. Where the query has `begun`, its prompt has been read. A longer completion costs more per token, so
+        the worst is as many of `max_tokens` as the budget allows, and one call for each that is left.
         """
         amount, budget_unit = budget
         if budget_unit == unit:
@@ -132,7 +133,7 @@ class CostModel:
             tokens = self._most_tokens(amount, budget_unit, max_tokens, calls)
         full, rest = divmod(tokens, max_tokens)
         lengths = {max_tokens: full, rest: 1, 0: calls - full - 1} if rest else {max_tokens: full, 0: calls - full}
-        once = self.amount(unit, prompt, 0, first=True) - self.amount(unit, prompt, 0, first=False)
+        once = 0.0 if begun else self.amount(unit, prompt, 0, first=True) - self.amount(unit, prompt, 0, first=False)
         return once + sum(
             count * self.amount(unit, prompt + behind, length, first=False, behind=behind)
             for length, count in lengths.items()

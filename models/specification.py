@@ -24,8 +24,10 @@ class JobSpecification(BaseModel):
 
     `sampling` holds the fields of `strategies.protocols.Sampling`, `template` those of `models.templates.Template`
     (the whole text, so that a worker on another machine needs no file). Identities are hashes of weights where
-    they are local. `packages` are those whose strategy, verifier or grader it uses, with their versions. What may change
-    later (cap, deadline, priority, prices) is not in here.
+    they are local. `packages` are those whose strategy, verifier or grader it uses, with their versions. A job
+    whose queries are answered in stages has its policy in `plan` (the fields of `scheduler.policy.Policy`), called
+    `policy`; `difficulty` is where it has from how hard a query is, `allocation` how its budget is shared out. What may
+    change later (cap, deadline, priority, prices) is not in here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,12 +46,14 @@ class JobSpecification(BaseModel):
     difficulty: str = "none"
     policy: str | None = None
     allocation: str = "uniform"
+    plan: dict[str, Any] | None = None
     keep_tree: KeepTree = "full"
     packages: dict[str, str] = {}
 
     def fingerprint(self, dataset_hash: str) -> str:
         """Names the job: the same command on the same data finds the same job, whatever it leaves behind."""
-        return _digest({"dataset": dataset_hash, **self.model_dump(mode="json", exclude={"keep_tree"})})
+        without = {"keep_tree"} if self.plan is not None else {"keep_tree", "plan"}
+        return _digest({"dataset": dataset_hash, **self.model_dump(mode="json", exclude=without)})
 
     @property
     def sampling_key(self) -> str:

@@ -160,6 +160,10 @@ class Query(SQLModel, table=True):
     """One problem inside one job. `attempt` fences commits; `suspect` counts the worker deaths it was present at.
 
     `sequences` is how many sequences its plan runs at once; `sequential_tokens` the longest chain it waited for.
+    `stage` counts the stages that have been committed; `final` tells that the planned one is to be its last, or else a
+    decision follows. `evidence` is what its samples show (`strategies.evidence.Evidence`), `decisions` what was decided
+    on that before each stage (`scheduler.decisions`), `gain` what its next stage is worth (`models.transitions.stages`)
+    and `confidence` the probability that its answer is right, where a calibrated policy foretells that.
     `voters` are its solutions with a readable answer, `votes` those of them that give the chosen one, `score` what the
     verifier thinks of the chosen solution.
     """
@@ -167,6 +171,7 @@ class Query(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("job_id", "problem_id"),
         Index("query_by_state", "job_id", "state", "id"),
+        Index("query_by_gain", "job_id", "state", "gain", "id"),
         Index("query_by_problem", "problem_id"),
         Index("query_by_lease", "state", "lease_until"),
     )
@@ -176,6 +181,11 @@ class Query(SQLModel, table=True):
     state: str = "pending"
     planned: bool = False
     stage: int = 0
+    final: bool = True
+    gain: float = 1.0
+    evidence: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    decisions: list[Any] | None = Field(default=None, sa_type=Json)
+    confidence: float | None = None
     attempt: int = 0
     retries: int = 0
     suspect: int = 0

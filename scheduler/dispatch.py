@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
-from models import tables
 from models.catalogue import job_costs
 from models.costs import CostModel
 from models.database import Database
-from models.errors import UserError
-from models.heartbeats import ALIVE_SECONDS, WORKER
 from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
-from models.transitions import JOB, QUERY, end_job, plan, recall_bells, ring, table
+from models.transitions import (
+    JOB,
+    QUERY,
+    ROUNDING,
+    UNDECIDED,
+    UNPROBED,
+    end_job,
+    plan,
+    recall_bells,
+    ring,
+    settle,
+)
+from scheduler.decisions import read
+from scheduler.difficulty import difficulty_of
 from scheduler.doorbell import Bell, Doorbell
-from scheduler.planning import Planner
-from strategies import registry
+from scheduler.planning import FixedPlanner, Plan, Planner, Settled, Waiting
+from scheduler.reservations import worst_cases
+from scheduler.stages import StagedPlanner
+from scheduler.traffic import Traffic, traffic_of
+from strategies.evidence import Evidence
 
-PROBLEM = table(tables.Problem)
-WINDOW = 2
-"""Sequences rung per live slot: one batch running and one waiting, so that no worker starves or hoards."""
 MOST_AT_ONCE = 1000
+EXHAUSTED = "what is left of its budget does not cover another query"
+OVERDUE = "its deadline has passed"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenJob:
-    """An open job and what ringing its queries needs; all but the cap is immutable."""
+    """An open job and what ringing its queries needs; all but priority, cap and deadline is immutable."""
 
     id: int
     lane: str
@@ -42,26 +54,16 @@ class OpenJob:
     template: Template
     costs: CostModel
 
-    @property
-    def width(self) -> int:
-        """Sequences that a typical query of the job runs at once."""
-        typical: int = self.planner.plan([0])[0]["sequences"]
-        return max(1, typical)
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A planned query that can be rung."""
 
-@dataclass(slots=True)
-class Traffic:
-    """What is rung or running on one lane, in sequences by job priority, and how many suspects."""
-
-    slots: int = 0
-    workers: int = 0
-    sequences: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    suspects: int = 0
-
-    def free(self, priority: int) -> int:
-        """Sequences that a job of `priority` may still ring: less urgent ones in the queue do not stand in its way."""
-        ahead = sum(count for other, count in self.sequences.items() if other <= priority)
-        return WINDOW * self.slots - ahead
+    id: int
+    stage: int
+    suspect: int
+    sequences: int
+    final: bool
 
 
 class Dispatcher:
@@ -77,12 +79,15 @@ class Dispatcher:
         with self._database.reading() as connection:
             now = self._database.clock.now(connection)
             jobs = self._open_jobs(connection)
-            traffic = _traffic(connection, now)
+            traffic = traffic_of(connection, now)
+            returned = {job.id: _returned(connection, job.id) for job in jobs if job.planner.staged}
         rung = 0
         for job in jobs:
             if job.deadline is not None and job.deadline <= now:
                 self._stop(job)
                 continue
+            if returned.get(job.id):
+                self._decide(job, returned[job.id])
             lane = traffic.get(job.lane)
             if lane is None or not lane.slots:
                 continue
@@ -96,7 +101,14 @@ class Dispatcher:
         with self._database.transaction() as connection:
             recall_bells(connection, job.id)
             now = self._database.clock.now(connection)
-            end_job(connection, job.id, "budget_exhausted", now, "its deadline has passed")
+            if job.planner.staged:
+                _withdraw(connection, job, _staged(connection, job.id), "deadline", now)
+            end_job(connection, job.id, "budget_exhausted", now, OVERDUE)
+
+    def _decide(self, job: OpenJob, returned: Sequence[Row[Any]]) -> None:
+        """Plan or settle what has come back from a stage, before anything is chosen to be rung."""
+        with self._database.transaction() as connection:
+            _decided(connection, job, returned, self._database.clock.now(connection))
 
     def _open_jobs(self, connection: Connection) -> list[OpenJob]:
         rows = connection.execute(
@@ -114,88 +126,83 @@ class Dispatcher:
         with self._database.transaction() as connection:
             now = self._database.clock.now(connection)
             chosen = _next_suspects(connection, job, lane, now) or _next(connection, job, lane, now)
-            if not chosen:
+            ready = _fitting(_decided(connection, job, chosen, now), lane.free(job.priority))
+            if not ready:
                 return []
-            unplanned = [row.id for row in chosen if not row.planned]
-            plan(connection, job.planner.plan(unplanned))
-            rung = ring(connection, job.id, _reservations(connection, job, [row.id for row in chosen]), now)
+            ids = [one.id for one in ready]
+            worst = worst_cases(connection, job.specification, job.template, job.costs, job.cap_unit, ids)
+            rung = set(ring(connection, job.id, worst, now))
             if not rung:
-                # Refused while anything is in flight: refunds may still make room for another query.
-                reason = "what is left of its budget does not cover another query"
-                end_job(connection, job.id, "budget_exhausted", now, reason)
-        rows = {row.id: row for row in chosen}
-        lane.sequences[job.priority] += job.width * len(rung)
-        lane.suspects += sum(rows[query_id].suspect > 0 for query_id in rung)
+                _give_up(connection, job, ready, worst, now)
+        bells = [one for one in ready if one.id in rung]
+        lane.sequences[job.priority] += sum(one.sequences for one in bells)
+        lane.suspects += sum(one.suspect > 0 for one in bells)
         return [
-            Bell(query_id, rows[query_id].stage, job.lane, job.priority, alone=rows[query_id].suspect > 0)
-            for query_id in rung
+            Bell(one.id, one.stage, job.lane, job.priority, alone=one.suspect > 0, probe=not one.final) for one in bells
         ]
 
 
 def _load(connection: Connection, job_id: int) -> OpenJob:
     row = connection.execute(select(JOB).where(JOB.c.id == job_id)).one()
     specification = JobSpecification(**row.specification)
-    every_step = registry.find(specification.strategy).scores_every_step(specification.parameters)
     return OpenJob(
         id=job_id,
         lane=row.lane,
         priority=row.priority,
         cap_unit=row.cap_unit,
         deadline=row.deadline,
-        planner=Planner.of(specification),
+        planner=_planner(connection, specification, row.dataset_id),
         specification=specification,
         template=template_from_dict(specification.template),
-        costs=replace(job_costs(connection, specification), every_step=every_step),
+        costs=job_costs(connection, specification),
     )
 
 
-def _traffic(connection: Connection, now: datetime) -> dict[str, Traffic]:
-    lanes: dict[str, Traffic] = defaultdict(Traffic)
-    alive = connection.execute(
-        select(WORKER.c.lane, func.sum(WORKER.c.slots).label("slots"), func.count().label("workers"))
-        .where(
-            WORKER.c.kind == "worker",
-            WORKER.c.stopped_at.is_(None),
-            WORKER.c.seen_at > now - timedelta(seconds=ALIVE_SECONDS),
-        )
-        .group_by(WORKER.c.lane)
-    )
-    for row in alive:
-        lanes[row.lane].slots, lanes[row.lane].workers = int(row.slots), row.workers
-    suspects = func.sum(func.sign(QUERY.c.suspect))
-    moving = connection.execute(
-        select(JOB.c.lane, JOB.c.priority, func.sum(QUERY.c.sequences).label("sequences"), suspects.label("suspects"))
-        .join(JOB, JOB.c.id == QUERY.c.job_id)
-        .where(QUERY.c.state.in_(("queued", "running")))
-        .group_by(JOB.c.lane, JOB.c.priority)
-    )
-    for row in moving:
-        lanes[row.lane].sequences[row.priority] += int(row.sequences)
-        lanes[row.lane].suspects += int(row.suspects)
-    return lanes
+def _planner(connection: Connection, specification: JobSpecification, dataset_id: int) -> Planner:
+    if specification.plan is None:
+        return FixedPlanner.of(specification)
+    return StagedPlanner(specification, difficulty_of(connection, specification, dataset_id))
+
+
+# --- what waits -------------------------------------------------------------------------------------------------------
+
+
+def _pending(job_id: int) -> Any:
+    names = ("id", "problem_id", "stage", "planned", "suspect", "sequences", "final", "evidence", "decisions")
+    return select(*(QUERY.c[name] for name in names)).where(QUERY.c.job_id == job_id, QUERY.c.state == "pending")
+
+
+def _returned(connection: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """What has come back from a stage and is to be decided on."""
+    waiting = _pending(job_id).where(QUERY.c.gain >= UNDECIDED).order_by(QUERY.c.gain, QUERY.c.id)
+    return connection.execute(waiting.limit(MOST_AT_ONCE)).all()
+
+
+def _staged(connection: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """What waits for a further stage and has an answer."""
+    return connection.execute(_pending(job_id).where(QUERY.c.stage > 0)).all()
 
 
 def _ready(job: OpenJob, now: datetime) -> Any:
-    return (
-        select(QUERY.c.id, QUERY.c.stage, QUERY.c.planned, QUERY.c.suspect)
-        .where(
-            QUERY.c.job_id == job.id,
-            QUERY.c.state == "pending",
-            or_(QUERY.c.not_before.is_(None), QUERY.c.not_before <= now),
-        )
-        .order_by(QUERY.c.id)
-    )
+    return _pending(job.id).where(or_(QUERY.c.not_before.is_(None), QUERY.c.not_before <= now))
 
 
-def _next(connection: Connection, job: OpenJob, lane: Traffic, now: datetime) -> list[Any]:
+def _next(connection: Connection, job: OpenJob, lane: Traffic, now: datetime) -> list[Row[Any]]:
     free = lane.free(job.priority)
     if free <= 0:
         return []
-    limit = min(max(1, free // job.width), MOST_AT_ONCE)
-    return list(connection.execute(_ready(job, now).where(QUERY.c.suspect == 0).limit(limit)))
+    limit = min(max(1, free // job.planner.width), MOST_AT_ONCE)
+    waiting = _ready(job, now).where(QUERY.c.suspect == 0)
+    if not job.planner.by_gain:
+        return list(connection.execute(waiting.order_by(QUERY.c.id).limit(limit)))
+    # Two ways through one index: nothing is worth more than a query that has not been probed.
+    first = waiting.where(QUERY.c.gain == UNPROBED).order_by(QUERY.c.id).limit(limit)
+    chosen = list(connection.execute(first))
+    behind = waiting.where(QUERY.c.gain < UNPROBED).order_by(QUERY.c.gain.desc(), QUERY.c.id)
+    return chosen + list(connection.execute(behind.limit(limit - len(chosen)))) if len(chosen) < limit else chosen
 
 
-def _next_suspects(connection: Connection, job: OpenJob, lane: Traffic, now: datetime) -> list[Any]:
+def _next_suspects(connection: Connection, job: OpenJob, lane: Traffic, now: datetime) -> list[Row[Any]]:
     """Suspects run one at a time: each takes a whole worker, so at most one per live worker is rung.
 
     The least suspect first: who is innocent is cleared before anyone is tried again.
@@ -203,45 +210,76 @@ def _next_suspects(connection: Connection, job: OpenJob, lane: Traffic, now: dat
     free = lane.workers - lane.suspects
     if free <= 0:
         return []
-    return list(
-        connection.execute(
-            _ready(job, now).where(QUERY.c.suspect > 0).order_by(None).order_by(QUERY.c.suspect, QUERY.c.id).limit(free)
-        )
-    )
+    waiting = _ready(job, now).where(QUERY.c.suspect > 0).order_by(QUERY.c.suspect, QUERY.c.id)
+    return list(connection.execute(waiting.limit(free)))
 
 
-def _reservations(connection: Connection, job: OpenJob, query_ids: list[int]) -> dict[int, float]:
-    """Query id -> its worst case in the cap's unit; nothing is reserved where there is no cap."""
-    if job.cap_unit is None:
-        return dict.fromkeys(query_ids, 0.0)
-    rows = connection.execute(
-        select(
-            QUERY.c.id,
-            QUERY.c.budget_amount,
-            QUERY.c.budget_unit,
-            QUERY.c.sequences,
-            QUERY.c.strategy,
-            QUERY.c.parameters,
-            PROBLEM.c.prompt,
-            PROBLEM.c.subject,
-            PROBLEM.c.level,
+# --- what becomes of it -----------------------------------------------------------------------------------------------
+
+
+def _decided(connection: Connection, job: OpenJob, chosen: Sequence[Row[Any]], now: datetime) -> list[Ready]:
+    """Those of `chosen` that are to be rung, in their order: what has no plan is given one, or settled."""
+    made = job.planner.decide(connection, _waiting([row for row in chosen if not row.planned]))
+    plan(connection, [one.row() for one in made if isinstance(one, Plan)])
+    settle(connection, [one.row() for one in made if isinstance(one, Settled)], now)
+    decided = {one.query.id: one for one in made}
+    ready = []
+    for row in chosen:
+        new = decided.get(row.id)
+        if not isinstance(new, Settled):
+            ready.append(Ready(row.id, row.stage, row.suspect, (new or row).sequences, (new or row).final))
+    return ready
+
+
+def _fitting(ready: list[Ready], free: int) -> list[Ready]:
+    """As many of them as have room, at least one; a suspect has a worker for itself."""
+    found: list[Ready] = []
+    taken = 0
+    for one in ready:
+        taken += one.sequences
+        if found and taken > free and not one.suspect:
+            break
+        found.append(one)
+    return found
+
+
+def _give_up(
+    connection: Connection, job: OpenJob, ready: Sequence[Ready], worst: dict[int, float], now: datetime
+) -> None:
+    """Of what does not fit the cap: settle what has an answer; where a query has none, end the job.
+
+    Not while anything is in flight: refunds may still make room.
+    """
+    row = connection.execute(
+        select(JOB.c.cap_amount, JOB.c.spent, JOB.c.reserved).where(JOB.c.id == job.id, JOB.c.state == "open")
+    ).one_or_none()
+    in_flight = select(QUERY.c.id).where(QUERY.c.job_id == job.id, QUERY.c.state.in_(("queued", "running"))).limit(1)
+    if row is None or row.cap_amount is None or connection.execute(in_flight).first():
+        return
+    left = row.cap_amount * ROUNDING - row.spent - row.reserved
+    without = {one.id for one in ready if worst[one.id] > left}
+    unanswered = any(one.stage == 0 for one in ready if one.id in without)
+    staged = _staged(connection, job.id) if job.planner.staged else []
+    _withdraw(connection, job, [row for row in staged if unanswered or row.id in without], "budget", now)
+    if unanswered:
+        end_job(connection, job.id, "budget_exhausted", now, EXHAUSTED)
+
+
+def _withdraw(
+    connection: Connection,
+    job: OpenJob,
+    rows: Sequence[Row[Any]],
+    reason: Literal["budget", "deadline"],
+    now: datetime,
+) -> None:
+    """Settle queries that have an answer and will not get what they would have got."""
+    settle(connection, [one.row() for one in job.planner.withdraw(_waiting(rows), reason)], now)
+
+
+def _waiting(rows: Sequence[Row[Any]]) -> list[Waiting]:
+    return [
+        Waiting(
+            row.id, row.problem_id, row.stage, Evidence(**row.evidence) if row.evidence else None, read(row.decisions)
         )
-        .join(PROBLEM, PROBLEM.c.id == QUERY.c.problem_id)
-        .where(QUERY.c.id.in_(query_ids))
-        .order_by(QUERY.c.id)
-    )
-    longest = int(job.specification.sampling["max_tokens"])
-    worst = {}
-    for row in rows:
-        try:
-            prompt = job.template.worst_prompt_bytes(row.prompt, row.subject, row.level)
-        except UserError:
-            worst[row.id] = 0.0  # its worker will fail it for this reason, before it has cost anything
-            continue
-        budget = (row.budget_amount, row.budget_unit)
-        strategy = registry.outline(row.strategy)
-        behind = job.template.worst_revision_bytes(
-            max(strategy.shown(row.parameters)), longest, feedback=strategy.gives_feedback(row.parameters)
-        )
-        worst[row.id] = job.costs.worst_case(budget, job.cap_unit, prompt, longest, calls=row.sequences, behind=behind)
-    return worst
+        for row in rows
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,20 +10,26 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from models.errors import UserError
-from models.wire import PRIORITY_STEPS, SOLVE_TASK, celery_settings, solve_queue
+from models.wire import PRIORITY_STEPS, SOLVE_TASK, celery_settings, probe_queue, solve_queue
 
 _PRIORITY_SEPARATOR = "\x06\x16"  # kombu's Redis transport keeps one list per priority step, named so
 
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """One message: which query to claim, on whose queue, how urgent (0 first), and whether it must run alone."""
+    """One message: which query to claim, on whose queue, how urgent (0 first), and whether it must run alone. A `probe`
+    is a stage that a decision waits for: it has a queue of its own, so that it overtakes."""
 
     query_id: int
     stage: int
     lane: str
     priority: int
     alone: bool = False
+    probe: bool = False
+
+    @property
+    def queue(self) -> str:
+        return probe_queue(self.lane) if self.probe else solve_queue(self.lane)
 
 
 class Doorbell:
@@ -51,7 +58,7 @@ class Doorbell:
                 self._app.send_task(
                     SOLVE_TASK,
                     args=(bell.query_id, bell.stage, bell.alone),
-                    queue=solve_queue(bell.lane),
+                    queue=bell.queue,
                     priority=bell.priority,
                     producer=producer,
                     retry=True,
@@ -59,20 +66,20 @@ class Doorbell:
                 )
 
     def waiting(self, lanes: Iterable[str]) -> tuple[dict[str, int], int]:
-        """(lane -> messages in its queue, messages delivered but not yet acknowledged in all queues)."""
-        queues = {lane: solve_queue(lane) for lane in lanes}
+        """(lane -> messages in its two queues, messages delivered but not yet acknowledged in all queues)."""
+        queues = {lane: (probe_queue(lane), solve_queue(lane)) for lane in lanes}
         with self._app.connection_for_write() as connection:
             channel = connection.default_channel
             if not self._is_redis:
-                return {lane: channel._size(queue) for lane, queue in queues.items()}, 0
+                return {lane: sum(map(channel._size, both)) for lane, both in queues.items()}, 0
             with channel.conn_or_acquire() as client:
                 pipe = client.pipeline()
-                for queue in queues.values():
+                for queue in itertools.chain.from_iterable(queues.values()):
                     for step in PRIORITY_STEPS:
                         pipe.llen(f"{queue}{_PRIORITY_SEPARATOR}{step}" if step else queue)
                 pipe.hlen(channel.unacked_key)
                 *lengths, unacked = pipe.execute()
-        steps = len(PRIORITY_STEPS)
+        steps = 2 * len(PRIORITY_STEPS)
         return {name: sum(lengths[steps * i : steps * (i + 1)]) for i, name in enumerate(queues)}, unacked
 
     def close(self) -> None:

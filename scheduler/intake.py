@@ -67,8 +67,17 @@ def load_queries(database: Database, job_id: int, dataset_id: int, progress: Pro
         return connection.execute(select(func.count()).where(QUERY.c.job_id == job_id)).scalar_one()
 
 
+def references(database: Database, dataset_id: int) -> tuple[int, int]:
+    """How many problems a dataset has, and how many of them have a reference answer."""
+    with database.reading() as connection:
+        total, referenced = connection.execute(
+            select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
+        ).one()
+    return total, referenced
+
+
 _QUERY_DEFAULTS = {
-    "state": "pending", "planned": False, "stage": 0, "attempt": 0, "retries": 0, "suspect": 0, "sequences": 1,
+    "state": "pending", "planned": False, "stage": 0, "final": True, "gain": 1.0, "attempt": 0, "retries": 0, "suspect": 0, "sequences": 1,
     "reserved": 0.0, "sequential_tokens": 0,
 }  # fmt: skip
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from strategies.evidence import Evidence
+from strategies.evidence import FEATURES, Evidence
 
 SEED_THRESHOLDS = (0.3, 0.6, 0.85)
 SEED_PROBE = (1, 2, 4)
@@ -20,9 +21,9 @@ SEARCHES = ("beam_search",)
 class Arm(BaseModel):
     """One way to answer a query: a strategy with `samples` as its whole budget, the probe's included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     strategy: str
-    samples: int
+    samples: int = Field(ge=1)
     parameters: dict[str, Any] = {}
 
     def __str__(self) -> str:
@@ -32,7 +33,7 @@ class Arm(BaseModel):
 class Logistic(BaseModel):
     """A logistic regression over `strategies.evidence.FEATURES`, as numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     weights: tuple[float, ...]
     intercept: float
 
@@ -48,7 +49,7 @@ class Rung(BaseModel):
     an arm, that its answer would be right.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     drawn: int
     scored: bool
     fails: Logistic
@@ -68,7 +69,7 @@ class Policy(BaseModel):
     `scoring` the same of scoring one sample: costs are canonical FLOPs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     generator: str
     generator_identity: str
     verifier: str | None
@@ -80,6 +81,27 @@ class Policy(BaseModel):
     scoring: float = 0.0
     table: dict[int, tuple[int | None, ...]]
     rungs: tuple[Rung, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """A policy may come from a file, and is embedded in jobs: what it cannot be asked must not be found out there."""
+        if not _ascending(self.thresholds) or not all(0 < one < 1 for one in self.thresholds):
+            raise ValueError("the thresholds must rise between 0 and 1")
+        if not self.probe or not _ascending(self.probe) or self.probe[0] < 1:
+            raise ValueError("the probe must be rising numbers of samples")
+        if not self.table or min(self.table) < 1:
+            raise ValueError("the table needs a row for at least one budget, and budgets begin at 1")
+        if any(len(row) != len(self.thresholds) + 1 for row in self.table.values()):
+            raise ValueError("the table must have one bin more than there are thresholds")
+        if self.costs and len(self.costs) != len(self.arms):
+            raise ValueError("there must be a cost for every arm, or none")
+        named = {number for row in self.table.values() for number in row if number is not None}
+        if not named.union(*(rung.arms for rung in self.rungs)) <= set(range(len(self.arms))):
+            raise ValueError("an arm is named that is not there")
+        for rung in self.rungs:
+            if any(len(one.weights) != len(FEATURES) for one in (rung.fails, rung.right, *rung.arms.values())):
+                raise ValueError(f"a calibrator must have {len(FEATURES)} weights, one for each feature")
+        return self
 
     @property
     def calibrated(self) -> bool:
@@ -110,6 +132,10 @@ class Policy(BaseModel):
         row = self.table[max((key for key in self.table if key <= budget), default=min(self.table))]
         number = row[bin_]
         return None if number is None else self.arms[number]
+
+
+def _ascending(values: Sequence[float]) -> bool:
+    return all(one < other for one, other in pairwise(values))
 
 
 def seed_policy(generator: tuple[str, str], verifier: tuple[str, str] | None, budget: int, *, steps: bool) -> Policy:

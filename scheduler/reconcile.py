@@ -73,7 +73,7 @@ class Reconciler:
     def _lost_bells(self, lanes: Collection[str], now: datetime) -> Iterable[Bell]:
         with self._database.transaction() as connection:
             rows = connection.execute(
-                select(QUERY.c.id, QUERY.c.stage, QUERY.c.suspect, JOB.c.lane, JOB.c.priority)
+                select(QUERY.c.id, QUERY.c.stage, QUERY.c.suspect, QUERY.c.final, JOB.c.lane, JOB.c.priority)
                 .join(JOB, JOB.c.id == QUERY.c.job_id)
                 .where(
                     QUERY.c.state == "queued",
@@ -84,7 +84,9 @@ class Reconciler:
             ).all()
             still = set(ring_again(connection, [row.id for row in rows], now)) if rows else set()
         return [
-            Bell(row.id, row.stage, row.lane, row.priority, alone=row.suspect > 0) for row in rows if row.id in still
+            Bell(row.id, row.stage, row.lane, row.priority, alone=row.suspect > 0, probe=not row.final)
+            for row in rows
+            if row.id in still
         ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.sampling import draw, sample_count
+from strategies.sampling import GREEDY_FIRST, draw, sample_paths
 from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote
 
@@ -25,16 +25,16 @@ class AdaptiveConsistency(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     confidence: float = Field(0.95, gt=0.5, lt=1, description="probability at which the lead counts as settled")
+    greedy_first: bool = Field(False, description=GREEDY_FIRST)
 
     async def solve(self, task: Task) -> Solution:
-        most = sample_count(task.budget)
+        paths = sample_paths(task.budget, greedy_first=self.greedy_first)
         candidates: list[Candidate] = []
         exhausted = settled = False
-        while len(candidates) < most and not (exhausted or settled):
+        while len(candidates) < len(paths) and not (exhausted or settled):
             # As many at once as it would take to settle the vote at the earliest: none of them can be one too many.
             start = len(candidates)
-            end = min(start + self._fewest(candidates), most)
-            drawn, exhausted = await draw(task, [str(index) for index in range(start, end)])
+            drawn, exhausted = await draw(task, paths[start : start + self._fewest(candidates)])
             candidates += drawn
             await classify(candidates, task.answers)
             settled = lead_is_real(*_two_largest(candidates)) >= self.confidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from strategies.aggregation import Aggregation
-from strategies.sampling import draw_samples, score_all
+from strategies.sampling import GREEDY_FIRST, draw_samples, score_all
 from strategies.task import Solution, Task
 from strategies.votes import classify
 
@@ -15,9 +15,10 @@ class BestOfN(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
+    greedy_first: bool = Field(False, description=GREEDY_FIRST)
 
     async def solve(self, task: Task) -> Solution:
-        candidates, exhausted = await draw_samples(task)
+        candidates, exhausted = await draw_samples(task, greedy_first=self.greedy_first)
         await classify(candidates, task.answers)
         await score_all(task, candidates, self.aggregation)
         scored = [

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from strategies.sampling import GREEDY_PATH as GREEDY_PATH
 from strategies.sampling import draw
 from strategies.task import Solution, Task
 from strategies.votes import classify
-
-GREEDY_PATH = "greedy"
 
 
 class Greedy(BaseModel):
@@ -17,7 +16,7 @@ class Greedy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     async def solve(self, task: Task) -> Solution:
-        candidates, exhausted = await draw(task, [GREEDY_PATH], temperature=0.0)
+        candidates, exhausted = await draw(task, [GREEDY_PATH])
         await classify(candidates, task.answers)
         answer = candidates[0].answer if candidates else None
         return Solution(answer, candidates, "budget" if exhausted else "complete", GREEDY_PATH if candidates else None)

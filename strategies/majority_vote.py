@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.sampling import draw_samples, score_all
+from strategies.sampling import GREEDY_FIRST, draw_samples, score_all
 from strategies.task import Solution, Task
 from strategies.votes import classify, elect, leaders, one_vote
 
@@ -16,9 +16,10 @@ class MajorityVote(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    greedy_first: bool = Field(False, description=GREEDY_FIRST)
 
     async def solve(self, task: Task) -> Solution:
-        candidates, exhausted = await draw_samples(task)
+        candidates, exhausted = await draw_samples(task, greedy_first=self.greedy_first)
         await classify(candidates, task.answers)
         tied = leaders(candidates, one_vote)
         if task.verifier is not None and len(tied) > 1:

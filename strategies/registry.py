@@ -14,16 +14,17 @@ from strategies.adaptive_consistency import AdaptiveConsistency
 from strategies.beam_search import BeamSearch
 from strategies.best_of_n import BestOfN
 from strategies.budget_forcing import THOUGHT, BudgetForcing
+from strategies.compute_optimal import ComputeOptimal
 from strategies.dvts import Dvts
 from strategies.extensions import Extension, extensions, find_extension
 from strategies.first_finish import FIRST_SEGMENT, FirstFinish
-from strategies.greedy import GREEDY_PATH, Greedy
+from strategies.greedy import Greedy
 from strategies.lookahead import Lookahead
 from strategies.majority_vote import MajorityVote
 from strategies.mcts import Mcts
 from strategies.particle_filter import ParticleFilter
 from strategies.rebase import Rebase
-from strategies.sampling import sample_count
+from strategies.sampling import GREEDY_PATH, sample_count
 from strategies.search import FIRST_STEP
 from strategies.sequential_revision import SequentialRevision, place_of
 from strategies.task import Budget, Strategy
@@ -33,15 +34,19 @@ from strategies.weighted_vote import WeightedVote
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One strategy: its validated parameters are its fields. `source` is where it is defined; `searches` tells that it
-    goes step by step, so that its candidates are the nodes of a tree; `may_verify` that it uses a verifier where there
-    is one; `package` is the installed package that provides it, None for one of ours."""
+    goes step by step, so that its candidates are the nodes of a tree; `samples` that they are independent samples, those
+    of a smaller budget the first of a larger one's; `may_verify` that it uses a verifier where there
+    is one; `scheduled` that it is planned stage by stage as other strategies, and cannot solve a task itself; `package`
+    is the installed package that provides it, None for one of ours."""
 
     name: str
     make: type[BaseModel]
     source: str
     needs_verifier: bool = False
     searches: bool = False
+    samples: bool = False
     may_verify: bool = False
+    scheduled: bool = False
     package: Extension | None = None
 
     @property
@@ -56,6 +61,10 @@ class Entry:
         """Whether it cannot do without a verifier under these parameters."""
         chosen_by_one = self.package is None and parameters.get("select") == "verifier"
         return self.needs_verifier or chosen_by_one or self.gives_feedback(parameters)
+
+    def asks_verifier(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it is handed a verifier in a job that chooses strategies: a plain vote pays none for its ties."""
+        return self.wants_verifier(parameters) or self.may_verify
 
     def scores_every_step(self, parameters: Mapping[str, Any]) -> bool:
         """Whether a solution is scored step by step and not by its last alone."""
@@ -90,17 +99,20 @@ class Entry:
             return path.startswith(FIRST_SEGMENT)
         if self.make is BudgetForcing:
             return path.startswith(THOUGHT)
-        return path.isdecimal() and int(path) < sample_count(budget)
+        greedy_first = bool((parameters or {}).get("greedy_first"))
+        if greedy_first and path == GREEDY_PATH:
+            return True
+        return path.isdecimal() and int(path) < sample_count(budget) - greedy_first
 
 
 STRATEGIES = {
     entry.name: entry
     for entry in (
         Entry("greedy", Greedy, "-"),
-        Entry("majority_vote", MajorityVote, "Wang et al. 2203.11171"),
-        Entry("adaptive_consistency", AdaptiveConsistency, "Aggarwal et al. 2305.11860"),
-        Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True),
-        Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True),
+        Entry("majority_vote", MajorityVote, "Wang et al. 2203.11171", samples=True),
+        Entry("adaptive_consistency", AdaptiveConsistency, "Aggarwal et al. 2305.11860", samples=True),
+        Entry("best_of_n", BestOfN, "Lightman et al. 2305.20050", needs_verifier=True, samples=True),
+        Entry("weighted_vote", WeightedVote, "Snell et al. 2408.03314", needs_verifier=True, samples=True),
         Entry("first_finish", FirstFinish, "2512.02008"),
         Entry("budget_forcing", BudgetForcing, "Muennighoff et al. 2501.19393"),
         Entry("sequential_revision", SequentialRevision, "Snell et al. 2408.03314", may_verify=True),
@@ -110,6 +122,7 @@ STRATEGIES = {
         Entry("rebase", Rebase, "Wu et al. 2408.00724", needs_verifier=True, searches=True),
         Entry("particle_filter", ParticleFilter, "Puri et al. 2502.01618", needs_verifier=True, searches=True),
         Entry("mcts", Mcts, "Kocsis & Szepesvari 2006", needs_verifier=True, searches=True),
+        Entry("compute_optimal", ComputeOptimal, "Snell et al. 2408.03314", may_verify=True, scheduled=True),
     )
 }
 

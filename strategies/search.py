@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from strategies.aggregation import aggregate
-from strategies.sampling import gather
+from strategies.sampling import gather, score_of
 from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, verdict
 
@@ -80,7 +79,7 @@ class Search:
         judged = [child for child in children if is_whole(child)]
 
         async def judge(child: Candidate) -> None:
-            child.score = aggregate(await self.verifier.score(child, last_only=True), "last")
+            child.score = await score_of(self.verifier, child, "last")
 
         async with asyncio.TaskGroup() as group:
             for child in judged:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.aggregation import Aggregation, aggregate
+from strategies.aggregation import Aggregation
 from strategies.sampling import gather, sample_count, score_all
 from strategies.task import Budget, Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote, verdict
@@ -69,7 +69,7 @@ class SequentialRevision(BaseModel):
         await classify(attempts, task.answers)
         by_score = task.verifier is not None and self.select != "vote"
         if by_score:
-            await score_all(task, [one for one in attempts if one.score is None], self.aggregation)
+            await score_all(task, attempts, self.aggregation)
         best = [found for found in (_best(chain, by_score) for chain, _ in made) if found is not None]
         chosen = _best(best, by_score)
         return Solution(
@@ -85,7 +85,7 @@ class SequentialRevision(BaseModel):
         for position in range(length):
             shown = [one for one in attempts if one.finish_reason == "stop" and one.text.strip()][-SHOWN:]
             if self.feedback:
-                await self._judge(task, [one for one in shown if one.score is None])
+                await self._judge(task, shown)
             again = partial(task.generator.sample, attempts=shown, feedback=self.feedback)
             drawn, exhausted = await gather(task, [path_of(chain, position)], again)
             attempts += drawn
@@ -94,10 +94,11 @@ class SequentialRevision(BaseModel):
         return attempts, False
 
     async def _judge(self, task: Task, attempts: Sequence[Candidate]) -> None:
-        """Score every step of the attempts, for feedback names the weakest of them."""
+        """Have every step of the attempts scored, for feedback names the weakest of them."""
         assert task.verifier is not None, "feedback is a verifier's"
         for attempt in attempts:
-            attempt.score = aggregate(await task.verifier.score(attempt), self.aggregation)
+            if attempt.step_scores is None or None in attempt.step_scores:
+                await task.verifier.score(attempt)
 
 
 def _best(attempts: Sequence[Candidate], by_score: bool) -> Candidate | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from strategies.aggregation import Aggregation
-from strategies.sampling import draw_samples, score_all
+from strategies.sampling import GREEDY_FIRST, draw_samples, score_all
 from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, verdict
 
@@ -19,9 +19,10 @@ class WeightedVote(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
     keep_top: float = Field(1.0, gt=0, le=1, description="first keep only this best-scored fraction")
+    greedy_first: bool = Field(False, description=GREEDY_FIRST)
 
     async def solve(self, task: Task) -> Solution:
-        candidates, exhausted = await draw_samples(task)
+        candidates, exhausted = await draw_samples(task, greedy_first=self.greedy_first)
         await classify(candidates, task.answers)
         await score_all(task, candidates, self.aggregation)
         voters = _best(candidates, self.keep_top)

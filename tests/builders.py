@@ -21,7 +21,7 @@ from models.settings import ModelEntry
 from models.specification import JobSpecification, template_to_dict
 from models.templates import load_template
 from models.transitions import ATTEMPT, JOB, QUERY, USAGE, Claim, Outcome, table
-from models.wire import KEY_PREFIX, PRIORITY_STEPS, solve_queue
+from models.wire import KEY_PREFIX, PRIORITY_STEPS, probe_queue, solve_queue
 from strategies.protocols import Sampling
 
 DATASET, PROBLEM = table(tables.Dataset), table(tables.Problem)
@@ -143,8 +143,9 @@ def add_job(
 
 def plan_row(query_id: int, **values: Any) -> dict[str, Any]:
     return {
-        "id": query_id, "strategy": "majority_vote", "parameters": {}, "budget_amount": 4.0, "budget_unit": "samples",
-        "sequences": 4, "difficulty": None, "bin": None, **values,
+        "id": query_id, "stage": 0, "strategy": "majority_vote", "parameters": {}, "budget_amount": 4.0,
+        "budget_unit": "samples", "sequences": 4, "final": True, "difficulty": None, "bin": None, "gain": 1.0,
+        "confidence": None, "decisions": None, **values,
     }  # fmt: skip
 
 
@@ -260,9 +261,9 @@ def write_problems(path: Path, count: int, **replaced: str) -> Path:
     return path
 
 
-def messages(redis_url: str, generator: str = "fast") -> list[tuple[int, int, bool]]:
-    """What waits in a generator's queue on Redis, urgent ones first: (query id, stage, alone)."""
-    queue = f"{KEY_PREFIX}{solve_queue(generator)}"
+def messages(redis_url: str, generator: str = "fast", *, probes: bool = False) -> list[tuple[int, int, bool]]:
+    """What waits in a generator's queue on Redis, or in that of its probes, urgent ones first: (query id, stage, alone)."""
+    queue = f"{KEY_PREFIX}{(probe_queue if probes else solve_queue)(generator)}"
     found: list[tuple[int, int, bool]] = []
     with redis.Redis.from_url(redis_url) as client:
         for step in PRIORITY_STEPS:

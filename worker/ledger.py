@@ -89,6 +89,7 @@ class Ledger:
         self._rows: dict[tuple[str, str, str, bool], UsageRow] = {}
         self._carried: list[Candidate] = []
         self._unscored: dict[str, int] = {}
+        self._scored: dict[str, int] = {}
         self._read: dict[str, int] = {}
 
     def completion(self, candidate: Candidate, *, reused: bool = False) -> None:
@@ -137,9 +138,16 @@ class Ledger:
             _add(self._rows, row)
 
     def carry(self, candidate: Candidate) -> None:
-        """Count a candidate of an earlier attempt of this query against its budget; it is in the ledger already."""
+        """Count a candidate of an earlier attempt of this query against its budget; it is in the ledger already, and so
+        is its scoring where it has the scores that this attempt would ask for."""
         self._carried.append(candidate)
         self._found(candidate)
+        scores = candidate.step_scores or (None,)
+        needed = scores if self.costs.every_step else scores[-1:]
+        # What is scored behind a step of a search has this step to read again.
+        if None not in needed and candidate.finish_reason != "step" and candidate.path in self._unscored:
+            del self._unscored[candidate.path]
+            self._scored[candidate.path] = candidate.usage.prompt_tokens + candidate.usage.generated_tokens
 
     def _found(self, candidate: Candidate) -> None:
         usage = candidate.usage
@@ -277,7 +285,7 @@ class Ledger:
             )
             for index, one in enumerate(self._carried)
             if unit != "samples" or one.parent is None
-        ) + sum(self.costs.scoring(unit, tokens) for tokens in self._unscored.values())
+        ) + sum(self.costs.scoring(unit, tokens) for tokens in (*self._unscored.values(), *self._scored.values()))
         rows = self._rows.values()
         if unit == "samples":
             return carried + sum(row.samples for row in rows)

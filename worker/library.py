@@ -118,7 +118,13 @@ class Solver:
         if not isinstance(strategy, str):
             return strategy
         try:
-            if registry.find(strategy).needs_verifier and self._verifier is None:
+            entry = registry.find(strategy)
+            if entry.scheduled:
+                raise UserError(
+                    f"{entry.name} plans the stages of a job's queries, and here is no job; name another strategy, or use "
+                    "`tts-jobs run`"
+                )
+            if entry.needs_verifier and self._verifier is None:
                 raise UserError(f"{strategy} needs a verifier; name one, as in Solver(..., verifier='mean_logprob')")
             return registry.build(strategy)
         except ValueError as error:

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from models.costs import CostModel
@@ -16,7 +16,9 @@ from models.errors import UserError
 from models.specification import KeepTree
 from models.transitions import Claim, Outcome
 from strategies import registry
+from strategies.evidence import evidence_of
 from strategies.protocols import Answers, EngineDied, ProblemView, QueryError, TransientError
+from strategies.sampling import GREEDY_PATH
 from strategies.sequential_revision import place_of
 from strategies.task import Budget, Candidate, Solution, Strategy
 from strategies.votes import classify
@@ -30,7 +32,7 @@ from worker.work import Work
 
 log = logging.getLogger(__name__)
 
-EndState = Literal["done", "drained", "failed", "retry", "cancelled"]
+EndState = Literal["done", "staged", "drained", "failed", "retry", "cancelled"]
 BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 300.0
 
@@ -83,7 +85,7 @@ class Attempt:
         self._answers = answers_of(context.template, self._pool, work.prompt)
         budget = Budget(claim.budget_amount, claim.budget_unit)  # type: ignore[arg-type]
         verifier = None
-        if specification.verifier:
+        if specification.verifier and (specification.plan is None or entry.asks_verifier(claim.parameters)):
             verifier = await self._verifiers.find(
                 specification.verifier, specification.verifier_identity, grade_by(self._answers), self._own()
             )
@@ -121,7 +123,7 @@ class Attempt:
         """The earlier candidates this plan can use: its own, and others' at their original cost while they fit."""
         strategy, parameters = registry.find(self.work.claim.strategy), self.work.claim.parameters
         usable = [one for one in self.work.candidates if strategy.uses(one.path, budget, parameters, width)]
-        usable.sort(key=lambda candidate: (candidate.path not in self.work.own, len(candidate.path), candidate.path))
+        usable.sort(key=lambda one: (one.path not in self.work.own, one.path != GREEDY_PATH, len(one.path), one.path))
         for candidate in usable:
             if candidate.path in self.work.own:
                 self.ledger.carry(candidate)
@@ -140,8 +142,14 @@ class Attempt:
         reference = self.work.answer
         self.ledger.give_back({candidate.path for candidate in solution.candidates})
         # Nobody goes on from here, so the ids that steps would continue are not kept.
-        outcome = self._ended("done", [replace(candidate, tokens=None) for candidate in solution.candidates])
-        outcome.answer, outcome.stopped = solution.answer, solution.stopped
+        whole = [replace(candidate, tokens=None) for candidate in solution.candidates]
+        final = self.work.claim.final
+        outcome = self._ended("done" if final else "staged", whole)
+        outcome.answer = solution.answer
+        if final:
+            outcome.stopped = solution.stopped
+        else:
+            outcome.evidence = asdict(evidence_of(solution.candidates))
         voters = [one for one in solution.candidates if one.answer_class >= 0]
         chosen = next((one for one in voters if one.path == solution.chosen), None)
         outcome.voters = len(voters)
@@ -156,8 +164,9 @@ class Attempt:
             for candidate, row in zip(solution.candidates, outcome.candidates, strict=True):
                 row["correct"] = None if candidate.finish_reason == "step" else verdicts[candidate.answer]
             outcome.correct = verdicts[solution.answer]
-        left = left_behind(solution, self.work.context.specification.keep_tree)
-        outcome.candidates = [row for row in outcome.candidates if row["path"] in left]
+        if final:
+            left = left_behind(solution, self.work.context.specification.keep_tree)
+            outcome.candidates = [row for row in outcome.candidates if row["path"] in left]
         return outcome
 
     def _failed(self, error: BaseException, max_retries: int) -> Outcome:
@@ -186,7 +195,7 @@ class Attempt:
         return Outcome(
             claim=self.work.claim,
             state=state,
-            sequential_tokens=longest_chain(candidates),
+            sequential_tokens=longest_chain([one for one in candidates if one.path not in self.work.staged]),
             candidates=[candidate_row(candidate) for candidate in candidates],
             usage=usage,
         )

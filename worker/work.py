@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, or_, select
 from models import tables
 from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
-from models.transitions import CANDIDATE, JOB, QUERY, Claim, table
+from models.transitions import ATTEMPT, CANDIDATE, JOB, QUERY, Claim, table
 from strategies.budget_forcing import THOUGHT
 from strategies.first_finish import FIRST_SEGMENT
 from strategies.protocols import Sampling, TokenUsage
@@ -34,7 +34,8 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One claimed query. `candidates` were made earlier; those in `own` by this query's own earlier attempts."""
+    """One claimed query. `candidates` were made earlier; those in `own` by this query's own earlier attempts, and those
+    in `staged` by its stages before this one."""
 
     claim: Claim
     context: JobContext
@@ -45,6 +46,7 @@ class Work:
     level: str | None
     candidates: tuple[Candidate, ...]
     own: frozenset[str]
+    staged: frozenset[str] = frozenset()
 
 
 def load_context(connection: Connection, job_id: int) -> JobContext:
@@ -70,13 +72,13 @@ def load_work(connection: Connection, claims: Sequence[Claim], contexts: dict[in
     works = []
     for claim in claims:
         problem = problems[claim.problem_id]
-        candidates, own = reusable.get(
-            (claim.problem_id, contexts[claim.job_id].sampling_key, claim.query_id), ((), frozenset())
+        candidates, own, staged = reusable.get(
+            (claim.problem_id, contexts[claim.job_id].sampling_key, claim.query_id), ((), frozenset(), frozenset())
         )
         works.append(
             Work(
                 claim, contexts[claim.job_id], problem.key, problem.prompt, problem.answer, problem.subject, problem.level,
-                candidates, own,
+                candidates, own, staged,
             )
         )  # fmt: skip
     return works
@@ -84,7 +86,7 @@ def load_work(connection: Connection, claims: Sequence[Claim], contexts: dict[in
 
 def _reusable(
     connection: Connection, claims: Sequence[Claim], contexts: dict[int, JobContext]
-) -> dict[tuple[int, str, int], tuple[tuple[Candidate, ...], frozenset[str]]]:
+) -> dict[tuple[int, str, int], tuple[tuple[Candidate, ...], frozenset[str], frozenset[str]]]:
     """Finished candidates of the same problem, model, template, sampling and seed; the query's own come first, its
     steps and revisions among them.
 
@@ -94,8 +96,9 @@ def _reusable(
     """
     keys = {contexts[claim.job_id].sampling_key for claim in claims}
     rows = connection.execute(
-        select(CANDIDATE, QUERY.c.problem_id, JOB.c.sampling_key)
+        select(CANDIDATE, QUERY.c.problem_id, JOB.c.sampling_key, ATTEMPT.c.stage)
         .join(QUERY, QUERY.c.id == CANDIDATE.c.query_id)
+        .join(ATTEMPT, (ATTEMPT.c.query_id == CANDIDATE.c.query_id) & (ATTEMPT.c.number == CANDIDATE.c.attempt))
         .join(JOB, JOB.c.id == QUERY.c.job_id)
         .where(
             QUERY.c.problem_id.in_({claim.problem_id for claim in claims}),
@@ -123,15 +126,19 @@ def _reusable(
         if key not in by_problem:
             continue
         chosen: dict[str, Candidate] = {}
-        own = frozenset(row.path for row in by_problem[key] if row.query_id == claim.query_id)
+        mine = [row for row in by_problem[key] if row.query_id == claim.query_id]
         # A step comes after the one it continues.
         for row in sorted(
             by_problem[key], key=lambda row: (row.query_id != claim.query_id, row.path.count("."), row.id)
         ):
-            mine = row.query_id == claim.query_id
-            if mine or (row.reused_from is None and row.finish_reason != "clipped"):
-                chosen.setdefault(row.path, _candidate(row, mine, chosen))
-        found[(*key, claim.query_id)] = (tuple(chosen.values()), own)
+            own = row.query_id == claim.query_id
+            if own or (row.reused_from is None and row.finish_reason != "clipped"):
+                chosen.setdefault(row.path, _candidate(row, own, chosen))
+        found[(*key, claim.query_id)] = (
+            tuple(chosen.values()),
+            frozenset(row.path for row in mine),
+            frozenset(row.path for row in mine if row.stage < claim.stage),
+        )
     return found
 
 
@@ -145,6 +152,9 @@ def _candidate(row: Any, mine: bool, before: Mapping[str, Candidate]) -> Candida
         tokens=None if row.tokens is None else tuple(row.tokens),
         step_logprobs=None if row.step_logprobs is None else tuple(row.step_logprobs),
         answer=row.answer,
+        # Another job's verifier may be another.
+        score=row.score if mine else None,
+        step_scores=tuple(row.step_scores) if mine and row.step_scores is not None else None,
         gpu_seconds=row.gpu_seconds,
         reused_from=row.reused_from if mine else row.id,
     )

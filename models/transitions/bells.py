@@ -10,27 +10,35 @@ from sqlalchemy import Connection, bindparam, case, select, update
 
 from models.transitions.escrow import JOB, QUERY, ROUNDING, book
 
+_PLANNED = (
+    "strategy", "parameters", "budget_amount", "budget_unit", "sequences", "final", "difficulty", "bin", "gain",
+    "confidence", "decisions",
+)  # fmt: skip
+
 
 def plan(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Give unplanned queries their strategy, parameters, budget, difficulty and bin.
+    """Give unplanned queries what their next stage is to run, and what was decided for it.
 
-    Each row: id, strategy, parameters, budget_amount, budget_unit, sequences, difficulty, bin.
+    Each row: id, stage (as it was decided on), strategy, parameters, budget_amount, budget_unit, sequences, final,
+    difficulty, bin, gain, confidence, decisions.
     """
     statement = (
         update(QUERY)
-        .where(QUERY.c.id == bindparam("query_id"), QUERY.c.state == "pending", QUERY.c.planned.is_(False))
-        .values(
-            planned=True,
-            **{
-                name: bindparam(name)
-                for name in ("strategy", "parameters", "budget_amount", "budget_unit", "sequences", "difficulty", "bin")
-            },
+        .where(
+            QUERY.c.id == bindparam("query_id"),
+            QUERY.c.stage == bindparam("decided_at"),
+            QUERY.c.state == "pending",
+            QUERY.c.planned.is_(False),
         )
+        .values(planned=True, **{name: bindparam(name) for name in _PLANNED})
     )
     if rows:
         connection.execute(
             statement,
-            [{"query_id": row["id"], **{name: row[name] for name in row if name != "id"}} for row in rows],
+            [
+                {"query_id": row["id"], "decided_at": row["stage"], **{name: row[name] for name in _PLANNED}}
+                for row in rows
+            ],
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
-from models.transitions.attempts import follow_cancelled
+from models.transitions.commits import follow_cancelled
 from models.transitions.escrow import ATTEMPT, JOB, QUERY, USAGE, book, charged
 
 QUARANTINE_AFTER = 2

@@ -75,6 +75,8 @@ async def test_what_cannot_be_is_a_sentence() -> None:
     async with Solver("tiny") as solver:
         with pytest.raises(UserError, match="unknown strategy 'luck'"):
             await solver.solve(PROBLEM, "luck")
+        with pytest.raises(UserError, match="compute_optimal plans the stages of a job's queries, and here is no job"):
+            await solver.solve(PROBLEM, "compute-optimal")
         with pytest.raises(UserError, match="best_of_n needs a verifier"):
             await solver.solve(PROBLEM, "best_of_n")
         with pytest.raises(UserError, match="'some' is not a budget"):

@@ -92,7 +92,10 @@ class Desk:
                 ).scalars()
             )
             planned = {"strategy": "majority_vote", "parameters": {}, "budget_amount": 2.0, "budget_unit": "samples"}
-            rows = [{"id": query_id, **planned, "sequences": 2, "difficulty": None, "bin": None} for query_id in ids]
+            undecided = {"difficulty": None, "bin": None, "gain": 1.0, "confidence": None, "decisions": None}
+            rows = [
+                {"id": query_id, "stage": 0, **planned, "sequences": 2, "final": True, **undecided} for query_id in ids
+            ]
             transitions.plan(connection, rows)
             rung = transitions.ring(connection, job_id, dict.fromkeys(ids, reserving), now)
             return transitions.claim(connection, "worker-1", [(query_id, 0, False) for query_id in rung], now, 60)

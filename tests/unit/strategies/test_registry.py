@@ -4,7 +4,7 @@ import pytest
 
 from models.costs import MOST_CALLS
 from strategies import registry
-from strategies.sampling import MOST_SAMPLES
+from strategies.sampling import MOST_SAMPLES, sample_paths
 from strategies.task import Budget
 from strategies.weighted_vote import WeightedVote
 
@@ -16,15 +16,16 @@ def test_dashes_and_underscores_are_the_same() -> None:
 @pytest.mark.parametrize("entry", registry.STRATEGIES.values(), ids=lambda entry: str(entry.name))
 def test_each_strategy_can_be_listed_and_built(entry: registry.Entry) -> None:
     assert entry.summary.endswith(".")
-    assert hasattr(registry.build(entry.name), "solve")
+    assert hasattr(registry.build(entry.name), "solve") is not entry.scheduled
     free = ("greedy", "majority_vote", "adaptive_consistency", "first_finish", "sequential_revision", "budget_forcing")
-    assert entry.needs_verifier == (entry.name not in free)
+    assert entry.needs_verifier == (entry.name not in (*free, "compute_optimal"))
+    assert entry.samples == ("greedy_first" in entry.make.model_fields)
 
 
 def test_parameters_are_its_fields() -> None:
     strategy = registry.build("weighted-vote", {"aggregation": "prod", "keep_top": 0.5})
     assert isinstance(strategy, WeightedVote)
-    assert strategy.model_dump() == {"aggregation": "prod", "keep_top": 0.5}
+    assert strategy.model_dump() == {"aggregation": "prod", "keep_top": 0.5, "greedy_first": False}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,17 @@ def test_which_earlier_candidates_can_be_used() -> None:
     assert [path for path in ("greedy", "0", "s0", "s3.1") if beams.uses(path, four)] == ["s0", "s3.1"]
     assert not vote.uses("s0", four)
     assert vote.uses("200", Budget(1e6, "tokens"))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in registry.STRATEGIES.values() if entry.samples])
+def test_the_greedy_sample_counts_as_the_first_of_the_votes(name: str) -> None:
+    entry, four, parameters = registry.find(name), Budget(4, "samples"), {"greedy_first": True}
+    paths = ("greedy", "0", "2", "3", "s0", "r0.1")
+    assert [path for path in paths if entry.uses(path, four, parameters)] == ["greedy", "0", "2"]
+    assert [path for path in paths if entry.uses(path, four, {"greedy_first": False})] == ["0", "2", "3"]
+    assert sample_paths(four, greedy_first=True) == ["greedy", "0", "1", "2"]
+    assert sample_paths(Budget(1, "samples"), greedy_first=True) == ["greedy"]
+    assert entry.sequences(four) == 4
 
 
 def test_revisions_use_the_attempts_of_their_chains() -> None:

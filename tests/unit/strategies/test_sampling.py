@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from strategies.protocols import QueryError
+from strategies.registry import STRATEGIES, build
 from strategies.sampling import MOST_SAMPLES, draw, draw_samples, sample_count, score_all
 from strategies.task import Budget
 from tests.unit.strategies.scripted import Line, candidate, scene
@@ -33,6 +34,28 @@ async def test_candidates_already_made_are_not_drawn_again_and_others_are_not_us
     assert drawn[1] is given[0]
     assert [made.answer for made in drawn] == ["0", "5", "2"]
     assert given[1] not in drawn
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in STRATEGIES.values() if entry.samples])
+async def test_the_greedy_sample_is_drawn_first_and_is_one_of_n(name: str) -> None:
+    act = scene({"greedy": Line("= 1"), "0": Line("= 2"), "1": Line("= 1")}, budget=Budget(3, "samples"))
+    solution = await build(name, {"greedy_first": True}).solve(act.task)
+    assert [made.path for made in solution.candidates] == ["greedy", "0", "1"]
+    assert act.generator.drawn == {"greedy": 0.0, "0": None, "1": None}
+    assert solution.answer == "1"
+
+
+async def test_what_was_scored_before_is_not_scored_again() -> None:
+    """The verifier says 0.5 to everything; what it had said before, in an earlier stage, was something else."""
+    last, every, partly = (candidate(str(n), Line("= 1")) for n in range(3))
+    last.step_scores, every.step_scores, partly.step_scores = (None, 0.25), (0.25, 0.75), (None, 0.75)
+    act = scene([Line("= 1")] * 4, given=[last, every])
+    drawn, _ = await draw_samples(act.task)
+    await score_all(act.task, drawn, "last")
+    assert ([one.score for one in drawn], sorted(act.verifier.scored)) == ([0.25, 0.75, 0.5, 0.5], ["2", "3"])
+    act.verifier.scored.clear()
+    await score_all(act.task, [every, partly], "min")
+    assert ([every.score, partly.score], act.verifier.scored) == ([0.25, 0.5], ["2"])
 
 
 @pytest.mark.parametrize("finish", ["length", "clipped", "cancelled"])

@@ -38,6 +38,9 @@ def work(
     own: Sequence[str] = (),
     retries: int = 0,
     answer: str | None = "4",
+    final: bool = True,
+    staged: Sequence[str] = (),
+    plan: dict[str, Any] | None = None,
 ) -> Work:
     template = load_template("math-boxed")
     specification = JobSpecification(
@@ -50,9 +53,10 @@ def work(
         sampling=asdict(SAMPLING),
         template=template_to_dict(template),
         seed=3,
+        plan=plan,
     )
     return Work(
-        claim=Claim(11, 1, 5, 21, 1, 0, retries, strategy, parameters or {}, *budget),
+        claim=Claim(11, 1, 5, 21, 1, 0, retries, strategy, parameters or {}, *budget, final=final),
         context=JobContext(specification, template, SAMPLING, specification.sampling_key),
         key="p",
         prompt="2 + 2?",
@@ -61,6 +65,7 @@ def work(
         level=None,
         candidates=tuple(candidates),
         own=frozenset(own),
+        staged=frozenset(staged),
     )
 
 

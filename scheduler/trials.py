@@ -1,0 +1,120 @@
+"""Trials: what a calibration tries, and the jobs that it takes to see what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.catalogue import find_generator
+from models.errors import UserError
+from scheduler.extensions import is_oracle
+from scheduler.policy import SEARCHES, SEED_PROBE, Arm
+from scheduler.submission import Request
+from strategies import registry
+
+REPLAYED = ("greedy", "majority_vote", "weighted_vote", "best_of_n", "adaptive_consistency")
+"""Strategies whose outcome follows from stored samples."""
+
+FIRST = {"greedy_first": True}
+"""Of every vote: its samples are those of the probe, and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The arms, the job that draws all samples, and one for each arm that cannot be replayed, by the arm's number."""
+
+    arms: tuple[Arm, ...]
+    votes: Request
+    searches: Mapping[int, Request]
+
+    @property
+    def requests(self) -> list[Request]:
+        """In the order in which they are to be answered."""
+        return [self.votes, *self.searches.values()]
+
+
+def plan_trials(
+    question: Mapping[str, Any],
+    name: str,
+    samples: int,
+    budgets: Sequence[int],
+    searches: Sequence[str],
+    parameters: Mapping[str, Any],
+) -> Trials:
+    """Every vote at every budget, and every search at each that is larger than the probe.
+
+    Args:
+        question: the fields of a `Request` that say what is asked of which models.
+        name: the policy's, after which the jobs are called.
+        samples: drawn for each problem.
+        budgets: rising, none above `samples`.
+        searches: strategies besides votes; the usual ones where there are none and the models can search.
+        parameters: of the searches, each for those of them that have it.
+
+    Raises:
+        UserError: a strategy or parameter that does not fit, named by its option.
+    """
+    verifier = question["verifier"]
+    if is_oracle(verifier):
+        raise UserError(
+            f"--verifier: {verifier} reads the reference answers, which no job to come has; choose another, or none"
+        )
+    usual = SEARCHES if verifier is not None and find_generator(question["generator"]).entry.engine != "openai" else ()
+    beyond = [budget for budget in budgets if budget > SEED_PROBE[-1]]
+    if searches and not beyond:
+        raise UserError(
+            f"--search: it gets what a probe of {SEED_PROBE[-1]} samples leaves; give a larger one of --budgets, or leave it out"
+        )
+    votes = ("majority_vote",) if verifier is None else ("majority_vote", "weighted_vote", "best_of_n")
+    drawn = Request(
+        **question,
+        strategy="majority_vote" if verifier is None else "weighted_vote",
+        parameters=FIRST,
+        budget=(float(samples), "samples"),
+        name=f"calibrate {name}: samples",
+    )
+    arms = [
+        Arm(strategy=vote, samples=budget, parameters=FIRST)
+        for budget in budgets
+        for vote in (*votes, "adaptive_consistency")
+    ]
+    found: dict[int, Request] = {}
+    for search, given in _searches(searches or usual, parameters):
+        for budget in beyond:
+            found[len(arms)] = _behind_the_probe(drawn, search, given, budget, name)
+            arms.append(Arm(strategy=search, samples=budget, parameters=given))
+    return Trials(tuple(arms), drawn, found)
+
+
+def _behind_the_probe(drawn: Request, search: str, given: Mapping[str, Any], budget: int, name: str) -> Request:
+    # In a job with a policy a verifier is handed only to who wants one.
+    verified = registry.find(search).wants_verifier(given)
+    return replace(
+        drawn,
+        strategy=search,
+        parameters=given,
+        budget=(float(budget - SEED_PROBE[-1]), "samples"),
+        verifier=drawn.verifier if verified else None,
+        name=f"calibrate {name}: {search} {budget}",
+    )
+
+
+def _searches(searches: Sequence[str], parameters: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each with those of the parameters that it has."""
+    unknown = set(parameters)
+    for search in dict.fromkeys(searches):
+        try:
+            entry = registry.find(search)
+            if entry.name in REPLAYED or entry.scheduled:
+                raise ValueError(f"{entry.name} needs no job of its own, for it follows from the samples")
+            given = {key: value for key, value in parameters.items() if key in entry.make.model_fields}
+            registry.build(entry.name, given)
+        except ValueError as error:
+            raise UserError(f"--search: {error}") from None
+        unknown -= given.keys()
+        yield entry.name, given
+    if unknown:
+        raise UserError(
+            f"--param {min(unknown)}: no search that is tried has it; `tts-jobs strategies` lists parameters"
+        )
