@@ -32,7 +32,7 @@ def settle(connection: Connection, rows: Sequence[Mapping[str, Any]], now: datet
                 QUERY.c.state == "pending",
             )
             .values(
-                state="done", final=False, not_before=None, ended_at=now, **{name: bindparam(name) for name in _DECIDED}
+                state="done", final=False, gain=0.0, not_before=None, ended_at=now, **{name: bindparam(name) for name in _DECIDED}
             ),
             [
                 {"query_id": row["id"], "decided_at": row["stage"], **{name: row[name] for name in _DECIDED}}
