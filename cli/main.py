@@ -19,6 +19,7 @@ COMMANDS = {
     "watch": ("cli.watch", "follow a job live"),
     "results": ("cli.results", "write a job's answers to JSONL, CSV or Parquet"),
     "show": ("cli.show", "how one answer came about: the tree of its candidates"),
+    "explain": ("cli.explain", "why one query got its strategy and budget"),
     "report": ("cli.report", "accuracy against cost, one row per job"),
     "pause": ("cli.control", "stop giving out a job's queries"),
     "resume": ("cli.control", "go on with a paused or exhausted job"),
