@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import replayed
+from benchmarks.tables import write_between
 from cli import plot
 from models import reports
 from models.database import Database, upgrade
@@ -29,7 +30,6 @@ from scheduler.tiny import PROBLEMS
 from strategies import registry
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-BEGIN, END = "<!-- written by python -m benchmarks.studies -->", "<!-- end of what was written -->"
 TTS_JOBS = str(Path(sys.executable).with_name("tts-jobs"))
 
 
@@ -174,9 +174,7 @@ def write(study: Study, found: Sequence[Result], curves: Sequence[replayed.Point
             rows.writerow([one.strategy, one.samples, "run", *_rounded(*one[2:7])])
         for point in curves:
             rows.writerow([point.strategy, point.samples, "replay", *_rounded(*point[2:]), ""])
-    text = page.read_text() if page.exists() else f"# {study.name.capitalize()}\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{_table(study, found, curves)}{END}{rest.partition(END)[2]}")
+    write_between(page, study.name.capitalize(), "benchmarks.studies", _table(study, found, curves))
     lines: plot.Curves = {}
     ordered = sorted(found, key=lambda one: (one.strategy, one.samples))
     for strategy, group in groupby(ordered, key=lambda one: one.strategy):

@@ -109,12 +109,16 @@ def walk(policy: Policy, rows: Rows) -> Walk:
     count = len(rows.read)
     each, place = np.arange(count), np.full(count, rows.at(policy.probe[0]))
     scored, ended = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    value = np.full(count, np.inf)
+    value, before = np.full(count, np.inf), np.full(count, -1)
     right, flops, seconds = (column[False][each, place].copy() for column in (rows.right, rows.paid, rows.seconds))
     steps = [(value, right, flops, seconds)]
-    while not ended.all():
+    for _ in policy.arms:
         arm, worth = _next(policy, rows, place, scored, ended)
-        ended |= arm < 0
+        # Where no answer can be read nothing ever counts as scored, and the same arm would be granted for ever.
+        ended |= (arm < 0) | (arm == before)
+        if ended.all():
+            break
+        before = arm
         value = np.where(ended, -np.inf, np.minimum(value, worth))
         right, flops, seconds = right.copy(), flops.copy(), seconds.copy()
         for number in np.unique(arm[~ended]):

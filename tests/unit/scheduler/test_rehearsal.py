@@ -11,11 +11,11 @@ import pytest
 from scheduler.allocation import VOTES, best_grant, is_judged
 from scheduler.calibration import fit
 from scheduler.outcomes import Recorded
-from scheduler.policy import Arm, Policy
+from scheduler.policy import Arm, Logistic, Policy, Rung
 from scheduler.rehearsal import climb, ladder, rehearse, walk
 from scheduler.replay import draw_orders
 from scheduler.rows import Rows, rows_of
-from strategies.evidence import Evidence, evidence_of
+from strategies.evidence import FEATURES, Evidence, evidence_of
 from tests.unit.scheduler.simulated import World
 from tests.unit.scheduler.test_replay import candidates
 
@@ -109,7 +109,7 @@ class Served:
     """A query of a job whose budget is shared out, moved on by real evidence and real grants."""
 
     def __init__(self, number: int) -> None:
-        self.number, self.drawn, self.scored, self.searched = number, 1, False, False
+        self.number, self.drawn, self.scored, self.searched, self.last = number, 1, False, False, -1
         self.right = bool(problems()[1].right[False][number, 0])
         self.spent = cost(number, 1, scored=False)
 
@@ -117,12 +117,12 @@ class Served:
         if self.searched:
             return None
         found = best_grant(policy(), evidence(self.number, self.drawn, scored=self.scored))
-        return None if found is None else (found.arm, found.value)
+        return None if found is None or found.arm == self.last else (found.arm, found.value)
 
     def serve(self, number: int) -> None:
         recorded, rows, _ = problems()
         arm = policy().arms[number]
-        self.right = bool(rows.arm_right[self.number, number])
+        self.right, self.last = bool(rows.arm_right[self.number, number]), number
         if arm.strategy in VOTES:
             self.drawn, self.scored = arm.samples, is_judged(arm)
             self.spent = cost(self.number, self.drawn, scored=self.scored)
@@ -155,6 +155,19 @@ def test_a_job_is_served_as_the_dispatcher_does(grants: int) -> None:
     assert outcome.right[:, 0].tolist() == [query.right for query in queries]
     spent = [one.prefill + query.spent for one, query in zip(recorded, queries, strict=True)]
     assert outcome.flops[:, 0] == pytest.approx(spent)
+
+
+def test_what_cannot_be_read_is_not_scored_for_ever() -> None:
+    """Nothing counts as scored where no answer could be read, so the arm looks as good as before."""
+    mute = World(easy=0.0, hard=1.0, unread=1.0, samples=17).problems(3)
+    arms = [Arm(strategy="weighted_vote", samples=4), Arm(strategy="weighted_vote", samples=8)]
+    low, high = (Logistic(weights=(0.0,) * len(FEATURES), intercept=value) for value in (-1.0, 1.0))
+    rungs = [Rung(drawn=drawn, scored=False, fails=low, right=low, arms={0: high}) for drawn in (1, 4)]
+    plan = policy().model_copy(update={"arms": tuple(arms), "rungs": tuple(rungs)})
+    found = walk(plan, rows_of(mute, arms, PROBE, orders=1, seed=0))
+    assert np.isfinite(found.value[:, 1]).all()
+    assert found.outcome.flops[:, 1] == pytest.approx([one.prefill + 4 * one.drawing.mean() for one in mute], rel=0.3)
+    assert not np.isfinite(found.value[:, 2:]).any()
 
 
 def test_rows_of_some_problems_are_theirs() -> None:
