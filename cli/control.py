@@ -76,7 +76,8 @@ def pause(job: str, as_json: bool) -> None:
 def resume(job: str, job_budget: str | None, deadline: datetime | None, priority: int | None, as_json: bool) -> None:
     """Go on with JOB (a number, a name or `last`), with a new cap, deadline or priority where given.
 
-    What is done stays done. The options may also be used on a job that is open.
+    What is done stays done, but for answers of a compute_optimal job that could have had more, had its cap or deadline
+    allowed: with a new one they go on. The options may also be used on a job that is open.
 
     \b
     Example:
@@ -87,13 +88,15 @@ def resume(job: str, job_budget: str | None, deadline: datetime | None, priority
     with database.transaction() as connection:
         row = _find(connection, job)
         now = database.clock.now(connection)
-        if row.state not in ("open", "paused", "budget_exhausted"):
+        reopened = transitions.reopen_settled(connection, row.id, now) if job_budget or deadline else 0
+        if row.state not in ("open", "paused", "budget_exhausted") and not reopened:
             raise UserError(f"job {row.id} is {row.state}, so it cannot go on; {_ADVICE[row.state].format(row.id)}")
         changes = _changes(connection, row, job_budget, deadline, priority, now)
         if changes:
             transitions.change_job(connection, row.id, **changes)
-        opened = transitions.resume_job(connection, row.id, now)
+        opened = transitions.resume_job(connection, row.id, now) or row.state == "done"
     what = "is open again" if opened else "is open"
+    what += f", {reopened} answers are looked at again" if reopened else ""
     changed = ", ".join(heading for column, heading in _CHANGEABLE.items() if column in changes)
     _say(row, "open", what + (f"; new {changed}" if changed else ""), as_json, changed=opened or bool(changes))
 

@@ -46,10 +46,11 @@ def estimate(job: dict[str, Any], as_json: bool) -> None:
     from scheduler import estimation
     from scheduler.submission import specify
 
-    request = request_of(job)
+    database = _database()
+    request = request_of(job, database)
     specification, models = specify(request)
     made = estimation.estimate(
-        _usable(reader_of(job), job["skip_bad"]), specification, models.costs, _experience(specification)
+        _usable(reader_of(job), job["skip_bad"]), specification, models.costs, _experience(database, specification)
     )
     if not made.queries:
         raise UserError(f"{job['source']}: no usable row; correct the file")
@@ -90,15 +91,21 @@ def _usable(reader: DatasetReader, skip_bad: bool) -> Iterator[Row]:
             )
 
 
-def _experience(specification: JobSpecification) -> Experience | None:
-    """What the database knows; a SQLite file that is not there is not made, and an old one is not migrated."""
-    from scheduler.estimation import experience
-
+def _database() -> Database | None:
+    """The database as it is; a SQLite file that is not there is not made, and an old one is not migrated."""
     url = make_url(settings().database) if "://" in settings().database else None
     if url is not None and url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return None
     database = Database(settings().database)
     check_version(database)
+    return database
+
+
+def _experience(database: Database | None, specification: JobSpecification) -> Experience | None:
+    from scheduler.estimation import experience
+
+    if database is None:
+        return None
     with database.reading() as connection:
         return experience(connection, specification)
 

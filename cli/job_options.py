@@ -15,6 +15,8 @@ from models.budgets import parse_budget
 from models.errors import UserError
 
 if TYPE_CHECKING:
+    from models.database import Database
+    from scheduler.policy import Policy
     from scheduler.readers import DatasetReader
     from scheduler.submission import Request, Submitted
 
@@ -31,6 +33,10 @@ _SPENT: _Options = [
     click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
     click.option("--effort", type=click.Choice(["low", "medium", "high"]), help="How long a reasoning model thinks under budget_forcing."),
+    click.option("--difficulty", type=click.Choice(["probe", "given", "prior", "oracle", "none"]), help="Of compute_optimal: where it has from how hard a query is: a probe of its own (default), --field level, earlier jobs, their graded samples (an oracle), or nowhere."),
+    click.option("--policy", metavar="NAME[@VERSION]", help="Of compute_optimal: the calibrated policy that chooses; a table that needs no calibration by default."),
+    click.option("--policy-anyway", is_flag=True, help="Take a policy that was measured on other models."),
+    click.option("--allocation", type=click.Choice(["uniform", "policy", "adaptive"]), help="Of compute_optimal: the same budget for every query, by its bin (default), or to whoever gains most from it."),
 ]  # fmt: skip
 _ANSWERED: _Options = [
     click.option("--verifier", "-v", default=None, help="mean_logprob (default where one is needed), judge, judge:GENERATOR, exact (an oracle), or a reward model: tiny-prm (for tiny models), qwen-prm, math-shepherd, rlhflow, skywork, or a [verifiers.NAME] table."),
@@ -95,7 +101,8 @@ def reader_of(job: dict[str, Any]) -> DatasetReader:
     return open_dataset(job["source"], fields, preset=job["preset"], limit=job["limit"], split=job["split"])
 
 
-def request_of(job: dict[str, Any]) -> Request:
+def request_of(job: dict[str, Any], database: Database | None) -> Request:
+    """The request that the options make; a named policy is read from `database`, None where there is none yet."""
     from scheduler.submission import Request
 
     return Request(
@@ -110,6 +117,10 @@ def request_of(job: dict[str, Any]) -> Request:
         deadline=_utc(job["deadline"]),
         fail_on_error=job["fail_on_error"],
         effort=job["effort"],
+        difficulty=job["difficulty"],
+        policy=_policy(job["policy"], database) if job["policy"] else None,
+        policy_anyway=job["policy_anyway"],
+        allocation=job["allocation"],
     )
 
 
@@ -134,6 +145,15 @@ def say_what_was_ignored(job: dict[str, Any], submitted: Submitted) -> None:
             f"[yellow]job {submitted.job_id} was made before and stays as it is: {', '.join(asked)} not applied; "
             f"`tts-jobs resume {submitted.job_id}` changes cap, deadline and priority[/yellow]"
         )
+
+
+def _policy(name: str, database: Database | None) -> tuple[Policy, str]:
+    from scheduler.policies import load_policy
+
+    if database is None:
+        raise UserError(f"--policy: no policy {name!r}, for there is no database yet; `tts-jobs calibrate` makes both")
+    with database.reading() as connection:
+        return load_policy(connection, name)
 
 
 def parameters_of(options: tuple[str, ...]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "watch": ("cli.watch", "follow a job live"),
     "results": ("cli.results", "write a job's answers to JSONL, CSV or Parquet"),
     "show": ("cli.show", "how one answer came about: the tree of its candidates"),
+    "explain": ("cli.explain", "why one query got its strategy and budget"),
     "report": ("cli.report", "accuracy against cost, one row per job"),
     "calibrate": ("cli.calibrate", "measure which strategy pays where, and keep it as a policy"),
     "policies": ("cli.policies", "list, show, compare and exchange policies"),

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from cli import accuracy, output
-from models import heartbeats, reports
+from models import courses, heartbeats, reports
 from models.budgets import format_budget
 from models.database import Database, open_database
 from models.statistics import wilson
+from strategies import registry
 
 STATES = ("pending", "queued", "running", "done", "failed", "cancelled")
 STALLED_SECONDS = 300.0
@@ -19,6 +21,12 @@ STALLED_SECONDS = 300.0
 WORKER_COLUMNS = [
     ("worker", "left"), ("generator", "left"), ("engine", "left"), ("slots", "right"), ("in flight", "right"),
     ("completed", "right"), ("busy", "right"),
+]  # fmt: skip
+
+
+BIN_COLUMNS = [
+    ("bin", "left"), ("queries", "right"), ("done", "right"), ("right", "right"), ("planned", "right"), ("samples", "right"),
+    ("tokens", "right"),
 ]  # fmt: skip
 
 
@@ -54,6 +62,7 @@ def read_status(database: Database, wanted: str) -> dict[str, Any]:
         failures = reports.failures(connection, job_id)
         processes = heartbeats.live_processes(connection, now)
         slots = heartbeats.live_slots(connection, now)
+        bins = _bins(connection, job_id) if registry.outline(summary["strategy"]).scheduled else None
     graded = summary["graded"] or 0
     low, high = wilson(summary["correct"], graded) if graded else (None, None)
     seen = {
@@ -63,11 +72,16 @@ def read_status(database: Database, wanted: str) -> dict[str, Any]:
         "accuracy_high": high,
         **health,
         "failures": failures,
+        "bins": bins,
         "scheduler": any(process.kind == "scheduler" for process in processes),
         "slots": slots.get(summary["lane"], 0),
         "workers": [_worker(process, now) for process in processes if process.kind == "worker"],
     }
     return {**seen, "obstacles": obstacles(seen, now)}
+
+
+def _bins(connection: Connection, job_id: int) -> list[dict[str, Any]]:
+    return courses.bins(connection, job_id, [name for name, entry in registry.STRATEGIES.items() if entry.samples])
 
 
 def _worker(process: Any, now: datetime) -> dict[str, Any]:
@@ -114,6 +128,10 @@ def obstacles(seen: dict[str, Any], now: datetime) -> list[str]:
             said.append(f"{seen['retrying']} queries wait to be tried again after a passing error")
         if seen["suspects"]:
             said.append(f"{seen['suspects']} queries were in flight when a worker died: each is run alone now")
+    if settled := sum(row["settled_by_budget"] for row in seen["bins"] or ()):
+        said.append(
+            f"{settled} answers could have had more: allow it with `tts-jobs resume {job_id} --job-budget AMOUNT`"
+        )
     if seen["failed"] and state not in ("cancelled", "loading"):
         quarantined = f", {seen['quarantined']} of them quarantined" if seen["quarantined"] else ""
         said.append(f"{seen['failed']} queries failed{quarantined}: try them again with `tts-jobs retry {job_id}`")
@@ -130,6 +148,16 @@ def _show(seen: dict[str, Any]) -> None:
         output.console.print(
             f"    {failure['queries']} x {output.safe(failure['error'] or 'no reason given')}", soft_wrap=True
         )
+    if seen["bins"]:
+        cells = [
+            [
+                "not yet" if row["bin"] is None else row["bin"] + 1, row["queries"], row["done"],
+                f"{row['correct']}/{row['graded']}" if row["graded"] else None, row["planned"], row["samples"],
+                output.count(row["tokens"]),
+            ]
+            for row in seen["bins"]
+        ]  # fmt: skip
+        output.console.print(output.table("by how hard they look, the easiest first", BIN_COLUMNS, cells))
     if seen["workers"] and seen["state"] in ("open", "paused"):
         rows = [
             [

@@ -31,7 +31,12 @@ def submit(job: dict[str, Any], as_json: bool) -> None:
     database = open_database()
     with Loading(as_json) as loading:
         submitted = submit_job(
-            database, reader_of(job), request_of(job), skip_bad=job["skip_bad"], new=job["new"], progress=loading
+            database,
+            reader_of(job),
+            request_of(job, database),
+            skip_bad=job["skip_bad"],
+            new=job["new"],
+            progress=loading,
         )
     say_what_was_ignored(job, submitted)
     obstacles = read_status(database, str(submitted.job_id))["obstacles"]

@@ -137,7 +137,7 @@ class Recorded:
     def failures(self, connection: Connection, problem_ids: Sequence[int]) -> Mapping[int, float]:
         drawn, graded, right, leading = (defaultdict[int, int](int) for _ in range(4))
         most: dict[tuple[int, int], int] = {}
-        for row in connection.execute(self._samples(problem_ids)):
+        for row in connection.execute(self.samples(problem_ids)):
             drawn[row.problem_id] += row.samples
             graded[row.problem_id] += row.graded
             right[row.problem_id] += row.right
@@ -153,7 +153,7 @@ class Recorded:
             return 1 - right / graded if graded else UNKNOWN
         return 1 - (right + 1) / (graded + 2) if graded else 1 - (leading + 1) / (drawn + 2)
 
-    def _samples(self, problem_ids: Sequence[int]) -> Any:
+    def samples(self, problem_ids: Sequence[int]) -> Any:
         """Samples by problem, query and answer, copies left out."""
         return (
             select(
@@ -175,23 +175,4 @@ class Recorded:
                 *(CANDIDATE.c.path.not_like(f"{start}%") for start in (FIRST_STEP, REVISION, FIRST_SEGMENT, THOUGHT)),
             )
             .group_by(QUERY.c.problem_id, CANDIDATE.c.query_id, CANDIDATE.c.answer_class)
-        )
-
-
-def check_recorded(connection: Connection, specification: JobSpecification, dataset_id: int) -> None:
-    """Refuse an oracle that has nothing to look at.
-
-    Raises:
-        UserError: problems of which no sample has been graded.
-    """
-    problems = list(connection.execute(select(PROBLEM.c.id).where(PROBLEM.c.dataset_id == dataset_id)).scalars())
-    lane = lane_of(specification.generator, specification.generator_identity)
-    seen: set[int] = set()
-    for start in range(0, len(problems), 1000):
-        rows = connection.execute(Recorded(lane, oracle=True)._samples(problems[start : start + 1000]))
-        seen |= {row.problem_id for row in rows if row.graded}
-    if len(seen) < len(problems):
-        raise UserError(
-            f"--difficulty oracle: of {len(problems) - len(seen)} of {len(problems)} problems no sample of "
-            f"{specification.generator} has been graded; run a job of majority_vote on them first, or leave the option out"
         )

@@ -13,7 +13,9 @@ from models.errors import UserError
 from models.specification import JobSpecification, template_from_dict
 from models.templates import Template
 from models.transitions import CANDIDATE, JOB, USAGE
+from scheduler.difficulty import Unknown
 from scheduler.fields import Row
+from scheduler.stages import StagedPlanner
 from strategies import registry
 from strategies.task import Budget
 
@@ -150,20 +152,33 @@ class _Pricing:
         self._longest = longest
         self._typical = typical
         self._budget = Budget(specification.budget_amount, specification.budget_unit)  # type: ignore[arg-type]
-        strategy = registry.find(specification.strategy)
-        self._most = strategy.sequences(self._budget)
-        shown = strategy.shown(specification.parameters)
-        feedback = strategy.gives_feedback(specification.parameters)
+        self._bounding = self._budget
         template = template_from_dict(specification.template)
-        one = template.worst_revision_bytes(1, typical, feedback=feedback)
-        self._typical_behind = round(one * sum(shown) / len(shown))
-        self._longest_behind = template.worst_revision_bytes(max(shown), longest, feedback=feedback)
+        if specification.plan is None:
+            ways = [(registry.find(specification.strategy), specification.parameters)]
+            shown, feedback = ways[0][0].shown(ways[0][1]), ways[0][0].gives_feedback(ways[0][1])
+            one = template.worst_revision_bytes(1, typical, feedback=feedback)
+            self._typical_behind = round(one * sum(shown) / len(shown))
+            self._most = ways[0][0].sequences(self._budget)
+        else:
+            # Who will get what is not known: the budget is the mean, and most of it goes into plain samples.
+            planner = StagedPlanner(specification, None if specification.difficulty == "probe" else Unknown())
+            ways = [(registry.find(arm.strategy), arm.parameters) for arm in planner.arms]
+            self._typical_behind = 0
+            self._bounding = Budget(float(planner.most), "samples")
+            self._most = planner.most
+        self._longest_behind = max(
+            template.worst_revision_bytes(max(way.shown(given)), longest, feedback=way.gives_feedback(given))
+            for way, given in ways
+        )
 
     def likely(self, prompt: int) -> Cost:
         """Completions of the typical length, as many as the budget pays for; of the last one perhaps a part."""
         samples = float(self._most)
         unit, amount = self._budget.unit, self._budget.amount
-        if unit != "samples":
+        if unit == "samples":
+            samples = min(samples, amount)
+        else:
             first, more = self._prices(unit, prompt, self._typical, self._typical_behind)
             if amount < first:
                 samples = amount / first
@@ -182,7 +197,7 @@ class _Pricing:
         longest = self._drawn(unit, self._most, prompt, self._longest, behind)
         if longest is None:
             return None
-        budget = (self._budget.amount, self._budget.unit)
+        budget = (self._bounding.amount, self._bounding.unit)
         worst = self._costs.worst_case(budget, unit, prompt, self._longest, calls=self._most, behind=behind)
         return min(longest, worst)
 

@@ -42,6 +42,22 @@ class StagedPlanner:
         self._ladder = [rung for rung in self._policy.probe if rung <= self._budget] or [1]
         self.by_gain = specification.allocation == "adaptive"
 
+    @property
+    def arms(self) -> list[Arm]:
+        """What a query may end with, the probe's own vote included."""
+        probe = Arm(strategy=PROBE, samples=self._ladder[-1] if self._difficulty is None else self._ladder[0])
+        if self.by_gain:
+            return [probe, *self._policy.arms]
+        return [probe, *(arm for bin_ in range(len(self._policy.thresholds) + 1) if (arm := self._arm(bin_)[0]))]
+
+    @property
+    def most(self) -> int:
+        """The most samples that one query may take. What is no vote begins behind those of the probe."""
+        probed = max(arm.samples for arm in self.arms if registry.outline(arm.strategy).samples)
+        behind = 0 if self._difficulty is not None else (probed if self.by_gain else self._ladder[-1])
+        others = [arm.samples for arm in self.arms if not registry.outline(arm.strategy).samples]
+        return max(probed, *(max(samples, behind + 1) for samples in others), 1)
+
     def decide(self, connection: Connection, queries: Sequence[Waiting]) -> list[Plan | Settled]:
         if self._difficulty is not None:
             failures = self._difficulty.failures(connection, [query.problem_id for query in queries])

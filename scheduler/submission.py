@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from models.budgets import format_budget
 from models.catalogue import Model, find_generator, find_verifier, record_model, verified
@@ -18,11 +18,14 @@ from models.heartbeats import product_version
 from models.specification import JobSpecification, KeepTree, template_to_dict
 from models.templates import ANSWER_KINDS, DEFAULT_TEMPLATE, TEMPLATE_OF_ANSWER, Template, load_template
 from models.thinking import thinks
-from models.transitions import JOB, open_job
+from models.transitions import JOB, change_job, open_job
 from models.wire import lane_of
+from scheduler.checks import check_dataset
 from scheduler.extensions import find_added, is_oracle
-from scheduler.intake import PROBLEM, Progress, load_dataset, load_queries
+from scheduler.intake import Progress, load_dataset, load_queries
+from scheduler.policy import Policy
 from scheduler.readers import DatasetReader
+from scheduler.staging import Staging, Wish, refuse, stage
 from strategies import registry
 from strategies.budget_forcing import EFFORTS, END_OF_THINKING, BudgetForcing
 from strategies.extensions import extensions
@@ -36,7 +39,8 @@ DEFAULT_VERIFIER = "mean_logprob"
 class Request:
     """A job as the command line asks for it; `sampling` holds the fields that differ from the defaults.
 
-    Without a `template` the generator's own is taken, where it has one; without an `answer` kind the template's.
+    Without a `template` the generator's own is taken, where it has one; without an `answer` kind the template's. The last
+    four are for a job that is answered in stages (`scheduler.staging.Wish`).
     """
 
     generator: str
@@ -56,6 +60,10 @@ class Request:
     deadline: datetime | None = None
     fail_on_error: float | None = None
     effort: str | None = None
+    difficulty: str | None = None
+    policy: tuple[Policy, str] | None = None
+    policy_anyway: bool = False
+    allocation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,10 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         strategy: Any = registry.build(entry.name, {**_preset(request.effort, entry), **request.parameters})
     except ValueError as error:
         raise UserError(f"--strategy: {error}") from None
-    verifier, model = request.verifier, find_generator(request.generator)
+    wish = Wish(request.difficulty, request.policy, request.policy_anyway, request.allocation)
+    if not entry.scheduled:
+        refuse(wish, entry)
+    verifier, model = request.verifier or wish.verifier, find_generator(request.generator)
     added = find_added("verifiers", verifier) if verifier is not None else None
     scorer = find_verifier(verifier, model) if verifier is not None and added is None else None
     parameters = strategy.model_dump(mode="json")
@@ -120,12 +131,14 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
             f"--max-tokens: {sampling.max_tokens} leave no room for an answer behind {thought} tokens of thinking; "
             "raise it, or lower --param maximum"
         )
-    models = Models(model, scorer, entry.scores_every_step(parameters))
+    judge = (scorer.name, scorer.identity) if scorer else (verifier, verifier) if verifier is not None else None
+    staging = stage(wish, request.budget, model, judge, template) if entry.scheduled else Staging()
+    models = Models(model, scorer, entry.scores_every_step(parameters) or staging.every_step)
     specification = JobSpecification(
         generator=model.name,
         generator_identity=model.identity,
-        verifier=scorer.name if scorer else verifier,
-        verifier_identity=scorer.identity if scorer else verifier,
+        verifier=judge[0] if judge else None,
+        verifier_identity=judge[1] if judge else None,
         strategy=entry.name,
         parameters=parameters,
         budget_amount=1.0 if entry.name == "greedy" and request.budget[1] == "samples" else request.budget[0],
@@ -133,9 +146,15 @@ def specify(request: Request) -> tuple[JobSpecification, Models]:
         sampling=asdict(sampling),
         template=template_to_dict(template),
         seed=request.seed,
+        difficulty=staging.difficulty,
+        policy=staging.name,
+        allocation=staging.allocation,
+        plan=staging.policy.model_dump(mode="json") if staging.policy else None,
         keep_tree=request.keep_tree,
         packages={
-            one.package: one.version for one in (entry.package, added, find_added("graders", template.answer)) if one
+            one.package: one.version
+            for one in (entry.package, added, find_added("graders", template.answer), *staging.packages)
+            if one
         },
     )
     for budget in filter(None, (request.budget, request.job_budget)):
@@ -195,8 +214,8 @@ def submit(
     """
     specification, models = specify(request)
     dataset_id, content_hash = load_dataset(database, reader, skip_bad=skip_bad, progress=progress)
-    if is_oracle(specification.verifier):
-        _check_references(database, dataset_id, specification.verifier)
+    with database.reading() as connection:
+        check_dataset(connection, specification, dataset_id)
     fingerprint = specification.fingerprint(content_hash)
     with database.transaction() as connection:
         now = database.clock.now(connection)
@@ -228,20 +247,10 @@ def submit(
             job_id = earlier.id
     count = load_queries(database, job_id, dataset_id, progress)
     with database.transaction() as connection:
+        if specification.allocation == "adaptive" and request.job_budget is None:
+            change_job(connection, job_id, cap_amount=specification.budget_amount * count, cap_unit="samples")
         open_job(connection, job_id, database.clock.now(connection), count)
     return Submitted(job_id, True, "open", count)
-
-
-def _check_references(database: Database, dataset_id: int, verifier: str | None) -> None:
-    with database.reading() as connection:
-        total, referenced = connection.execute(
-            select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
-        ).one()
-    if referenced < total:
-        raise UserError(
-            f"--verifier: {verifier} reads the reference answers, and {total - referenced} of {total} problems have none; "
-            "choose another verifier"
-        )
 
 
 def _create(
@@ -269,7 +278,7 @@ def _create(
             budget=format_budget(specification.budget_amount, specification.budget_unit),  # type: ignore[arg-type]
             verifier=specification.verifier,
             strategy=specification.strategy,
-            oracle=is_oracle(specification.verifier),
+            oracle=is_oracle(specification.verifier) or specification.difficulty == "oracle",
             sampling_key=specification.sampling_key,
             specification=specification.model_dump(mode="json"),
             versions={"tts-jobs": product_version()},

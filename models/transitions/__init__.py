@@ -23,7 +23,7 @@ from models.transitions.jobs import (
     retry_failed,
 )
 from models.transitions.losses import QUARANTINE_AFTER, expire_leases, lose_worker
-from models.transitions.stages import UNDECIDED, UNPROBED, reopen_settled, settle
+from models.transitions.stages import UNDECIDED, UNPROBED, reopen_settled, settle, settled_by_budget
 
 __all__ = [
     "ATTEMPT",
@@ -56,6 +56,7 @@ __all__ = [
     "ring",
     "ring_again",
     "settle",
+    "settled_by_budget",
     "table",
     "take_back",
 ]

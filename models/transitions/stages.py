@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select, update
 
 from models.transitions.escrow import JOB, QUERY
 
@@ -32,7 +32,7 @@ def settle(connection: Connection, rows: Sequence[Mapping[str, Any]], now: datet
                 QUERY.c.state == "pending",
             )
             .values(
-                state="done", final=False, not_before=None, ended_at=now, **{name: bindparam(name) for name in _DECIDED}
+                state="done", final=False, gain=0.0, not_before=None, ended_at=now, **{name: bindparam(name) for name in _DECIDED}
             ),
             [
                 {"query_id": row["id"], "decided_at": row["stage"], **{name: row[name] for name in _DECIDED}}
@@ -41,16 +41,20 @@ def settle(connection: Connection, rows: Sequence[Mapping[str, Any]], now: datet
         )  # fmt: skip
 
 
+def settled_by_budget() -> ColumnElement[bool]:
+    """The condition for a query whose answer stays only because its job's budget or time was used up: no stage of it was
+    to be the last."""
+    return and_(QUERY.c.state == "done", QUERY.c.stopped == "budget", QUERY.c.final.is_(False))
+
+
 def reopen_settled(connection: Connection, job_id: int, now: datetime) -> int:
     """done -> pending, to be decided on again, for what only the job's budget or deadline had settled; a job that is
-    done is opened again. Returns how many.
-
-    A query whose own strategy ended for its query's budget stays done: that stage was to be its last.
-    """
+    done is opened again. Returns how many. A cancelled job stays as it is."""
     connection.execute(select(JOB.c.id).where(JOB.c.id == job_id).with_for_update(key_share=True))
+    living = select(JOB.c.id).where(JOB.c.id == job_id, JOB.c.state != "cancelled")
     count = connection.execute(
         update(QUERY)
-        .where(QUERY.c.job_id == job_id, QUERY.c.state == "done", QUERY.c.stopped == "budget", QUERY.c.final.is_(False))
+        .where(QUERY.c.job_id.in_(living), settled_by_budget())
         .values(state="pending", planned=False, gain=UNDECIDED, stopped=None, ended_at=None)
     ).rowcount
     if count:

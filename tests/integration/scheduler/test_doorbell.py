@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.transport.virtual import Channel
 
 from models.errors import UserError
-from models.wire import celery_settings, solve_queue
+from models.wire import celery_settings, probe_queue, solve_queue
 from scheduler.doorbell import Bell, Doorbell
 from tests.builders import messages
 from tests.servers import free_port, redis_server
@@ -57,6 +57,17 @@ def test_waiting_counts_every_priority_of_each_model(doorbell: Doorbell, listene
     assert doorbell.waiting(["fast"]) == ({"fast": 8}, 0)
 
 
+def test_a_probe_has_a_queue_of_its_own_and_is_counted_with_the_others(
+    doorbell: Doorbell, listener: Channel, empty_redis_url: str
+) -> None:  # fmt: skip
+    doorbell.ring([Bell(1, 0, "fast", 5), Bell(2, 0, "fast", 5, probe=True)])
+    assert messages(empty_redis_url) == [(1, 0, False)]
+    assert messages(empty_redis_url, probes=True) == [(2, 0, False)]
+    assert doorbell.waiting(["fast"]) == ({"fast": 2}, 0)
+    assert listener.basic_get(probe_queue("fast")).payload[0] == [2, 0, False]
+    assert doorbell.waiting(["fast"]) == ({"fast": 1}, 1)
+
+
 def test_the_messages_of_other_models_are_not_heard(
     doorbell: Doorbell, listener: Channel, empty_redis_url: str
 ) -> None:  # fmt: skip
@@ -68,7 +79,7 @@ def test_the_messages_of_other_models_are_not_heard(
 def test_the_memory_broker_counts_what_waits() -> None:
     doorbell = Doorbell("memory://localhost/")
     doorbell.check()
-    doorbell.ring([Bell(n, 0, "remembered", 5) for n in range(4)])
+    doorbell.ring([Bell(n, 0, "remembered", 5, probe=n == 3) for n in range(4)])
     assert doorbell.waiting(["remembered", "silent"]) == ({"remembered": 4, "silent": 0}, 0)
     doorbell.close()
 

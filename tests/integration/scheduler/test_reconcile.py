@@ -9,7 +9,7 @@ import redis
 
 from models import transitions
 from models.database import Database
-from models.transitions import JOB, Outcome
+from models.transitions import JOB, QUERY, Outcome
 from models.wire import KEY_PREFIX
 from scheduler.dispatch import Dispatcher
 from scheduler.doorbell import Doorbell
@@ -70,6 +70,17 @@ def test_bells_that_redis_has_lost_are_rung_again_after_two_sweeps(
     sweep(reconciler, clock, 20)
     assert len(messages(empty_redis_url)) == 3
     assert len(claim(database, rung.queries)) == 3
+
+
+def test_a_lost_probe_is_rung_again_as_a_probe(
+    database: Database, reconciler: Reconciler, rung: Shelf, clock: ManualClock, empty_redis_url: str
+) -> None:  # fmt: skip
+    force(database, QUERY, rung.queries[1], final=False)
+    clock.advance(MIN_BELL_AGE_SECONDS)
+    flush(empty_redis_url)
+    sweep(reconciler, clock, 2)
+    assert messages(empty_redis_url, probes=True) == [(rung.queries[1], 0, False)]
+    assert len(messages(empty_redis_url)) == 2
 
 
 def test_a_bell_that_waits_is_not_a_lost_one(

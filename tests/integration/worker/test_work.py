@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models import transitions
 from models.database import Database
 from models.transitions import CANDIDATE, Outcome
 from tests.builders import (
@@ -14,11 +15,15 @@ from tests.builders import (
     add_dataset,
     add_job,
     candidate_row,
+    claim,
     claimed,
     commit,
+    plan_row,
+    ring,
     rows,
     specification,
 )
+from tests.stages import come_back, seen
 from worker.work import Work, load_work
 
 
@@ -132,3 +137,31 @@ def test_of_two_originals_the_earlier_is_taken(database: Database, dataset: tupl
     answered(database, dataset, candidate_row("0", text="second"))
     [found] = work_of(database, add_job(database, dataset=dataset)).candidates
     assert found.text == "first"
+
+
+def test_ones_own_scores_are_kept_and_those_of_other_jobs_are_not(
+    database: Database, dataset: tuple[int, list[int]]
+) -> None:  # fmt: skip
+    scored = {"score": 0.5, "step_scores": [None, 0.5]}
+    answered(database, dataset, candidate_row("0", **scored), candidate_row("1", **scored))
+    mine = add_job(database, dataset=dataset)
+    [got] = claimed(database, mine)
+    commit(database, Outcome(got, "drained", candidates=[candidate_row("0", **scored)]))
+    own, other = work_of(database, mine).candidates
+    assert (own.path, own.score, own.step_scores) == ("0", 0.5, (None, 0.5))
+    assert (other.path, other.score, other.step_scores) == ("1", None, None)
+
+
+def test_a_stage_knows_what_the_stages_before_it_have_drawn(
+    database: Database, dataset: tuple[int, list[int]]
+) -> None:  # fmt: skip
+    mine = add_job(database, dataset=dataset)
+    come_back(database, claimed(database, mine), seen(2))
+    with database.transaction() as connection:
+        transitions.plan(connection, [plan_row(mine.queries[0], stage=1)])
+    [got] = claim(database, ring(database, mine), stage=1)
+    commit(database, Outcome(got, "drained", candidates=[candidate_row("1")]))
+    [got] = claim(database, ring(database, mine), stage=1)
+    with database.reading() as connection:
+        [work] = load_work(connection, [got], {})
+    assert (work.own, work.staged) == ({"greedy", "0", "1"}, {"greedy", "0"})

@@ -100,7 +100,7 @@ def seen_now(**changes: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "job_id": 3, "state": "open", "reason": None, "generator": "fast", "pending": 4, "queued": 0, "running": 0,
         "failed": 0, "scheduler": True, "slots": 8, "deadline": None, "workers": [], "retrying": 0, "suspects": 0,
-        "quarantined": 0,
+        "quarantined": 0, "bins": None,
     }  # fmt: skip
     return {**usual, **changes}
 
