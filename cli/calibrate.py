@@ -80,7 +80,8 @@ def _check_problems(database: Database, reader: DatasetReader, *, skip_bad: bool
 
     with Loading(quiet) as loading:
         dataset_id, _ = load_dataset(database, reader, skip_bad=skip_bad, progress=loading)
-    total, referenced = references(database, dataset_id)
+    with database.reading() as connection:
+        total, referenced = references(connection, dataset_id)
     if referenced < total:
         raise UserError(
             f"{reader.name}: {total - referenced} of {total} problems have no reference answer, without which nothing can "

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 X_LABEL = "FLOPs per query (canonical, verifier included)"
 Y_LABEL = "accuracy, %"
@@ -59,12 +58,7 @@ def as_png(curves: Curves, path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
-    draw(figure.add_subplot(), curves, title)
-    figure.savefig(path)
-
-
-def draw(axes: Any, curves: Curves, title: str) -> None:
-    """The curves with their intervals, on axes of matplotlib."""
+    axes = figure.add_subplot()
     for (name, points), (marker, colour) in zip(curves.items(), product("os^D", range(10)), strict=False):
         accuracy = [100 * point.accuracy for point in points]
         below = [100 * (point.accuracy - point.low) for point in points]
@@ -87,3 +81,4 @@ def draw(axes: Any, curves: Curves, title: str) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
     else:
         axes.legend()
+    figure.savefig(path)

@@ -15,7 +15,7 @@ from models.database import Database, open_database
 from models.errors import UserError
 from scheduler.policies import list_policies, load_evidence, load_policy, save_policy
 from scheduler.policy import Policy
-from scheduler.policy_file import PolicyFile, read_policy_file
+from scheduler.policy_file import FORMAT, PolicyFile, read_policy_file
 
 _NAME = "NAME[@VERSION]"
 
@@ -154,7 +154,7 @@ def export(name: str, target: str) -> None:
     """
     policy, evidence, whole = _load(open_database(), name)
     kept, _, version = whole.partition("@")
-    text = PolicyFile(name=kept, version=int(version), policy=policy, evidence=evidence).to_json()
+    text = PolicyFile(format=FORMAT, name=kept, version=int(version), policy=policy, evidence=evidence).to_json()
     with replacing(Path(target)) as stream:
         stream.write(text.encode())
     output.notes.print(f"{whole} written to {output.safe(target)}", soft_wrap=True)

@@ -12,9 +12,6 @@ from models.errors import UserError
 from scheduler.measured import Measured, Setting
 from scheduler.policy import Policy
 
-SOME = 12
-"""Points of a curve at which an interval each can still be told apart."""
-
 
 def curves(measured: Measured) -> plot.Curves:
     """Accuracy against FLOPs: the uniform strategy, the policy at each of its budgets, and a job shared out by gain."""
@@ -51,7 +48,7 @@ def as_png(policy: Policy, measured: Measured, path: Path, title: str) -> None:
 
     figure = Figure(figsize=(18, 5.5), dpi=130, layout="constrained")
     cost, reliance, each = figure.subplots(1, 3)
-    plot.draw(cost, curves(measured), title)
+    _cost(cost, measured, title)
     _reliability(reliance, measured)
     _bins(each, policy, measured)
     try:
@@ -59,6 +56,21 @@ def as_png(policy: Policy, measured: Measured, path: Path, title: str) -> None:
         figure.savefig(path, format="png")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give a path that can be written") from None
+
+
+def _cost(axes: Any, measured: Measured, title: str) -> None:
+    for number, (name, points) in enumerate(curves(measured).items()):
+        flops = [one.flops for one in points]
+        axes.plot(flops, [100 * one.accuracy for one in points], marker="osD"[number], color=f"C{number}", label=name)
+        # There are too many points for a bar each.
+        low, high = [100 * one.low for one in points], [100 * one.high for one in points]
+        axes.fill_between(flops, low, high, color=f"C{number}", alpha=0.12)
+    axes.set_xscale("log")
+    axes.set_xlabel(plot.X_LABEL)
+    axes.set_ylabel(plot.Y_LABEL + " (bands: 95 %)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend()
 
 
 def _reliability(axes: Any, measured: Measured) -> None:
@@ -82,8 +94,10 @@ def _bins(axes: Any, policy: Policy, measured: Measured) -> None:
     for bin_, name in enumerate(bins(policy)):
         met = [(budget, measured.at(budget, bin_)) for budget in policy.table]
         points = [(budget, one) for budget, one in met if one is not None and one.problems]
+        # Side by side, so that bars of equal height can be told apart.
+        aside = 2 ** (0.04 * (bin_ - len(policy.thresholds) / 2))
         axes.errorbar(
-            [budget for budget, _ in points],
+            [budget * aside for budget, _ in points],
             [100 * one.accuracy for _, one in points],
             [
                 [100 * max(one.accuracy - one.low, 0) for _, one in points],
@@ -100,4 +114,4 @@ def _bins(axes: Any, policy: Policy, measured: Measured) -> None:
     axes.set_ylabel(plot.Y_LABEL + " (bars: 95 %)")
     axes.set_title("by the probability that one more sample is wrong")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
+from rich.table import Table
 
 from cli import output
 from models.errors import UserError
@@ -15,6 +16,9 @@ from scheduler.measured import Accuracy, Factor, Measured
 from scheduler.policy import Arm, Policy
 
 SETTLED = "the probe's vote"
+FORETOLD = {"fails": "one more sample is wrong", "right": "the present answer is right"}
+TARGET = "0.8"
+"""Of the efficiency factor that is shown: the part of the uniform strategy's gain that is to be reached."""
 
 
 def measured_of(evidence: dict[str, Any] | None, whole: str) -> Measured | None:
@@ -46,7 +50,7 @@ def show_policy(policy: Policy, measured: Measured | None, whole: str) -> None:
     made.show_lines = measured is not None
     say(made)
     probe = ", ".join(map(str, policy.probe))
-    say(f"probe: {probe} samples, the first one greedy, until the easiest bin is reached", soft_wrap=True)
+    say(f"probe: {probe} samples, the first one greedy; it ends early where a query looks easiest", soft_wrap=True)
     if measured is None:
         say(
             "no evidence is kept with it" if policy.calibrated else "not calibrated: a table by hand, without evidence",
@@ -96,9 +100,9 @@ def interval(one: Accuracy) -> str:
 
 
 def times(one: Factor | None) -> str:
-    """`at least 1.84 (1.20 to 2.51)`, or that it was not reached."""
+    """`at least 1.84 (1.20 to 2.51)`, or that it is unknown because the accuracy was not reached."""
     if one is None or one.factor is None:
-        return "not reached"
+        return "(not reached)"
     low = "not reached" if one.low is None else f"{one.low:.2f}"
     high = "unknown" if one.high is None else f"{one.high:.2f}"
     return f"{'at least ' if one.at_least else ''}{one.factor:.2f} ({low} to {high})"
@@ -109,8 +113,9 @@ def _cell(policy: Policy, measured: Measured | None, budget: int, bin_: int) -> 
     one = measured.at(budget, bin_) if measured is not None else None
     if one is None:
         return said
-    brought = interval(one) if one.problems else "no problem"
-    return f"{said}\n{brought}\n{output.percent(one.share)} of the queries"
+    if not one.problems:
+        return f"{said}\nno query"
+    return f"{said}\n{interval(one)}\n{output.percent(one.share)} of the queries"
 
 
 def _all(measured: Measured, budget: int) -> str:
@@ -118,27 +123,30 @@ def _all(measured: Measured, budget: int) -> str:
     return "-" if one is None else f"{interval(one)}\n{output.count(one.flops)} FLOPs"
 
 
-def _reliability(measured: Measured) -> Any:
-    """Of what is foretold when the whole probe is there; the rungs before it in a column each would tell little more."""
-    rows = []
-    for what, by_rung in measured.reliability.items():
-        for drawn, one in by_rung.items():
-            stripes = ", ".join(f"{100 * said:.0f}: {100 * came:.0f}" for said, came, _ in one.stripes)
-            rows.append([FORETOLD.get(what, what), drawn, output.percent(one.ece), f"{one.brier:.3f}", stripes])
+def _reliability(measured: Measured) -> Table:
+    rows = [
+        [
+            FORETOLD.get(what, what),
+            drawn,
+            output.percent(one.ece),
+            f"{one.brier:.3f}",
+            ", ".join(f"{100 * said:.0f}: {100 * came:.0f}" for said, came, _ in one.stripes),
+        ]
+        for what, by_rung in measured.reliability.items()
+        for drawn, one in by_rung.items()
+    ]
     columns = [("foretold", "left"), ("drawn", "right"), ("error", "right"), ("Brier", "right")]
     return output.table("reliability, by cross-validation", [*columns, ("foretold: came true, %", "left")], rows)
 
 
-FORETOLD = {"fails": "one more sample is wrong", "right": "the present answer is right"}
-
-
 def _worth(measured: Measured) -> Iterator[str]:
+    uniform, part = output.safe(measured.uniform.strategy), f"{100 * float(TARGET):.0f} %"
     for allocation, by_target in measured.efficiency.items():
         after = measured.break_even.get(allocation)
         paid = "never pays for itself there" if after is None else f"has paid for itself after {after:,.0f} problems"
         yield (
-            f"{output.safe(allocation)}: uniform {output.safe(measured.uniform.strategy)} takes "
-            f"{times(by_target.get('0.8'))} times its FLOPs for 80 % of what more samples gain; calibrating {paid}"
+            f"{output.safe(allocation)}: {times(by_target.get(TARGET))} times fewer FLOPs than uniform {uniform} for "
+            f"{part} of what that gains by more samples; calibrating {paid}"
         )
     yield (
         f"calibrating cost {output.count(measured.cost.flops)} FLOPs and {measured.cost.gpu_seconds:.1f} GPU-seconds; "

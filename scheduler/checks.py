@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from models.errors import UserError
 from models.specification import JobSpecification
 from scheduler.difficulty import Recorded, difficulty_of
 from scheduler.extensions import is_oracle
-from scheduler.intake import PROBLEM
+from scheduler.intake import PROBLEM, references
 
 BATCH = 1000
 
@@ -23,9 +23,7 @@ def check_dataset(connection: Connection, specification: JobSpecification, datas
 
 
 def _check_references(connection: Connection, verifier: str | None, dataset_id: int) -> None:
-    total, referenced = connection.execute(
-        select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
-    ).one()
+    total, referenced = references(connection, dataset_id)
     if referenced < total:
         raise UserError(
             f"--verifier: {verifier} reads the reference answers, and {total - referenced} of {total} problems have none; "

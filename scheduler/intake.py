@@ -67,12 +67,11 @@ def load_queries(database: Database, job_id: int, dataset_id: int, progress: Pro
         return connection.execute(select(func.count()).where(QUERY.c.job_id == job_id)).scalar_one()
 
 
-def references(database: Database, dataset_id: int) -> tuple[int, int]:
+def references(connection: Connection, dataset_id: int) -> tuple[int, int]:
     """How many problems a dataset has, and how many of them have a reference answer."""
-    with database.reading() as connection:
-        total, referenced = connection.execute(
-            select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
-        ).one()
+    total, referenced = connection.execute(
+        select(func.count(), func.count(PROBLEM.c.answer)).where(PROBLEM.c.dataset_id == dataset_id)
+    ).one()
     return total, referenced
 
 

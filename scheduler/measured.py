@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
 
 
 class _Part(BaseModel):
@@ -22,7 +22,7 @@ class Accuracy(_Part):
 class Setting(Accuracy):
     """`flops` are canonical, the mean of a query."""
 
-    flops: float
+    flops: PositiveFloat
 
 
 class InBin(Accuracy):
@@ -40,7 +40,7 @@ class AtBudget(Setting):
 class Uniform(_Part):
     """The same strategy with 1, 2, ... samples for every query."""
 
-    strategy: str
+    strategy: str = Field(pattern=r"^\w+$")
     curve: list[Setting]
 
 
@@ -56,7 +56,7 @@ class Factor(_Part):
 class Reliability(_Part):
     """`scheduler.regression.Reliability`."""
 
-    stripes: list[tuple[float, float, float]]
+    stripes: list[tuple[float, float, NonNegativeFloat]]
     ece: float
     brier: float
 
@@ -87,8 +87,9 @@ class Measured(_Part):
     efficiency: dict[str, dict[str, Factor]]
     break_even: dict[str, float | None]
     reliability: dict[str, dict[int, Reliability]]
-    source: Source | None = Field(default=None)
+    source: Source | None = None
 
     def at(self, budget: int, bin_: int) -> InBin | None:
+        """What an entry of the table brought, None where it was not measured."""
         row = self.budgets.get(budget)
         return next((one for one in row.bins if one.bin == bin_), None) if row is not None else None

@@ -21,7 +21,7 @@ class PolicyFile(BaseModel):
     """What is in the file: one JSON object. `name` and `version` are those it had where it was written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal["tts-jobs-policy/1"] = FORMAT
+    format: Literal["tts-jobs-policy/1"]
     name: str = Field(pattern=NAME_PATTERN)
     version: int = Field(ge=1)
     policy: Policy

@@ -103,17 +103,22 @@ def _behind_the_probe(drawn: Request, search: str, given: Mapping[str, Any], bud
 def _searches(searches: Sequence[str], parameters: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each with those of the parameters that it has."""
     unknown = set(parameters)
-    for search in dict.fromkeys(searches):
+    seen = set()
+    for search in searches:
         try:
             entry = registry.find(search)
-            if entry.name in REPLAYED or entry.scheduled:
+            if entry.scheduled:
+                raise ValueError(f"{entry.name} follows a policy and cannot be a part of one")
+            if entry.name in REPLAYED:
                 raise ValueError(f"{entry.name} needs no job of its own, for it follows from the samples")
             given = {key: value for key, value in parameters.items() if key in entry.make.model_fields}
             registry.build(entry.name, given)
         except ValueError as error:
             raise UserError(f"--search: {error}") from None
         unknown -= given.keys()
-        yield entry.name, given
+        if entry.name not in seen:
+            seen.add(entry.name)
+            yield entry.name, given
     if unknown:
         raise UserError(
             f"--param {min(unknown)}: no search that is tried has it; `tts-jobs strategies` lists parameters"

@@ -42,6 +42,42 @@ def policy(**changes: Any) -> Policy:
     )
 
 
+def evidence(**changes: Any) -> dict[str, Any]:
+    """What a calibration tells of `policy()`: made-up numbers in the form of `scheduler.calibration.calibrate`."""
+    return {
+        "problems": 40,
+        "samples": 32,
+        "cost": {"flops": 4e12, "gpu_seconds": 12.5},
+        "budgets": {"4": _at(0.5, 2e9), "16": _at(0.625, 8e9)},
+        "adaptive": [{"accuracy": 0.5, "low": 0.4, "high": 0.6, "flops": 1e9}],
+        "uniform": {
+            "strategy": "weighted_vote",
+            "curve": [{"accuracy": 0.375, "low": 0.25, "high": 0.5, "flops": n * 1e9} for n in (1, 2)],
+        },
+        "efficiency": {
+            "policy": {"0.8": {"factor": 1.75, "low": None, "high": 2.5, "at_least": True}},
+            "adaptive": {"0.8": {"factor": None, "low": None, "high": None, "at_least": False}},
+        },
+        "break_even": {"policy": 1234.4, "adaptive": None},
+        "reliability": {
+            name: {str(drawn): {"stripes": [[0.25, 0.2, 0.5], [0.75, 0.8, 0.5]], "ece": 0.05, "brier": 0.125}}
+            for name, drawn in (("fails", 4), ("right", 4))
+        },
+        "source": {"dataset": "sums", "template": "plain", "sampling": {"temperature": 0.6}},
+        **changes,
+    }
+
+
+def _at(accuracy: float, flops: float) -> dict[str, Any]:
+    bins = [
+        {"bin": n, "arm": None, "share": 0.25, "problems": 10, "accuracy": 0.9 - n / 5, "low": 0.05, "high": 0.95}
+        for n in range(3)
+    ]
+    empty = {"bin": 3, "arm": None, "share": 0.0, "problems": 0, "accuracy": 0.0, "low": 0.0, "high": 0.0}
+    around = {"accuracy": accuracy, "low": accuracy - 0.125, "high": accuracy + 0.125}
+    return {**around, "flops": flops, "gpu_seconds": 0.5, "bins": [*bins, empty]}
+
+
 _finite = st.floats(allow_nan=False, allow_infinity=False)
 _words = st.text(st.characters(codec="utf-8"), max_size=20)
 _json = st.recursive(
@@ -49,7 +85,8 @@ _json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_words, inner, max_size=3),
     max_leaves=8,
 )
-evidences = st.none() | st.dictionaries(_words, _json, max_size=4)
+evidences = st.none() | st.dictionaries(_words, _json, max_size=4).map(lambda more: {**more, **evidence()})
+"""Of what else a version may tell, too."""
 _logistics = st.builds(Logistic, weights=st.tuples(*(_finite for _ in FEATURES)), intercept=_finite)
 
 

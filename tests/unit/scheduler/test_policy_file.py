@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from models.errors import UserError
 from scheduler.policy import Policy
-from scheduler.policy_file import PolicyFile, read_policy_file
-from tests.policies import evidences, policies, policy
+from scheduler.policy_file import FORMAT, PolicyFile, read_policy_file
+from tests.policies import evidence, evidences, policies, policy
 
 
 @given(policies(), evidences)
 def test_what_is_written_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, made: Policy, evidence: dict[str, Any] | None
+    tmp_path_factory: pytest.TempPathFactory, made: Policy, told: dict[str, Any] | None
 ) -> None:
     path = tmp_path_factory.mktemp("file") / "policy.json"
-    written = PolicyFile(name="gsm8k", version=3, policy=made, evidence=evidence)
+    written = PolicyFile(format=FORMAT, name="gsm8k", version=3, policy=made, evidence=told)
     path.write_text(written.to_json(), encoding="utf-8")
     assert read_policy_file(path) == written
 
@@ -80,12 +80,17 @@ def change(*keys: str | int, to: Any) -> Callable[[Any], None]:
         (change("policy", "scoring", to=float("nan")), "'policy.scoring'"),
         (change("policy", "rungs", 0, "fails", "intercept", to=float("inf")), "finite number"),
         (change("evidence", "deep", to=[float("nan")]), "a number that is none"),
+        (change("evidence", "cost", to=12), "'evidence.cost'"),
+        (change("evidence", "adaptive", 0, "flops", to=0), "'evidence.adaptive.0.flops'"),
+        (change("evidence", "uniform", "strategy", to="$x^"), "'evidence.uniform.strategy'"),
     ],
 )
 def test_a_policy_that_does_not_fit_together_is_a_sentence(
     tmp_path: Path, spoil: Callable[[Any], None], part: str
 ) -> None:
-    whole = json.loads(PolicyFile(name="gsm8k", version=1, policy=policy(), evidence={}).to_json())
+    whole = json.loads(
+        PolicyFile(format=FORMAT, name="gsm8k", version=1, policy=policy(), evidence=evidence()).to_json()
+    )
     path = tmp_path / "policy.json"
     path.write_text(json.dumps(whole))
     read_policy_file(path)
