@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.efficiency import Curve, Efficiency, efficiency_factor
+from models.statistics import DRAWS
 from scheduler.calibration import TARGETS, calibration_cost, fit
 from scheduler.choice import choose
 from scheduler.outcomes import Recorded
@@ -102,14 +103,20 @@ def arms_of(samples: int, searches: dict[int, int]) -> list[Arm]:
 
 
 def compare(
-    calibration: Sequence[Recorded], held_out: Sequence[Recorded], searches: dict[int, int], subsets: int = SUBSETS
+    calibration: Sequence[Recorded],
+    held_out: Sequence[Recorded],
+    searches: dict[int, int],
+    *,
+    subsets: int = SUBSETS,
+    draws: int = DRAWS,
 ) -> Comparison:
-    """`searches`: the width of beam search by the number under which its outcomes were recorded."""
+    """`searches`: the width of beam search by the number under which its outcomes were recorded. `subsets` random orders of
+    the samples are behind headline figures, `draws` resamples behind intervals."""
     most = min(one.samples for one in calibration) // 2
     arms = arms_of(2 * most, searches)
     known = single_lines(calibration, most, searches, FEWER)
     lines = single_lines(held_out, most, searches, subsets)
-    judge = Judge(known, dict(lines))
+    judge = Judge(known, dict(lines), draws)
     rows = rows_of(calibration, arms, PROBE, orders=FITTED_ON, seed=0)
     policy = fitted(rows, arms)
     ours = follow_all(policy, held_out, arms, subsets)
@@ -174,6 +181,7 @@ class Judge:
 
     known: dict[str, Line]
     held_out: dict[str, Line]
+    draws: int
 
     def factors(self, ours: Curve, unit: str = "flops") -> Factors:
         reference = self.held_out[UNIFORM].cost(unit)
@@ -181,19 +189,21 @@ class Judge:
         for q in TARGETS:
             name = self.best_single(q, unit)
             found[q] = (
-                efficiency_factor(reference, ours, q),
-                efficiency_factor(self.held_out[name].cost(unit), ours, q, reference=reference),
+                efficiency_factor(reference, ours, q, draws=self.draws),
+                efficiency_factor(self.held_out[name].cost(unit), ours, q, reference=reference, draws=self.draws),
                 name,
             )
         return Factors(found)
 
     def best_single(self, q: float, unit: str) -> str:
-        """The strategy that reaches the accuracy in question for the least, on calibration problems."""
-        reference = self.known[UNIFORM].cost(unit)
-        costs = {
-            name: efficiency_factor(reference, line.cost(unit), q, draws=1).ours for name, line in self.known.items()
-        }
-        return min((cost, name) for name, cost in costs.items() if cost is not None)[1]
+        """The strategy that reaches the accuracy in question for the least on calibration problems, of those that reach
+        it on held-out ones at all: nothing can be compared with one that does not."""
+
+        def cost(lines: dict[str, Line], name: str) -> float | None:
+            return efficiency_factor(lines[UNIFORM].cost(unit), lines[name].cost(unit), q, draws=1).ours
+
+        reached = {name: cost(self.known, name) for name in self.known if cost(self.held_out, name) is not None}
+        return min((least, name) for name, least in reached.items() if least is not None)[1]
 
 
 def fitted(rows: Rows, arms: Sequence[Arm], probe: Sequence[int] = PROBE) -> Policy:

@@ -16,6 +16,9 @@ JUDGED = ("weighted_vote", "best_of_n")
 VOTES = ("majority_vote", "weighted_vote")
 """Strategies that take over what is drawn already: a query may be granted one of them after the other."""
 
+LEAST_GAIN = 0.005
+"""In the probability of a right answer: what is foretold to bring less is within the error of any calibrator."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -48,7 +51,7 @@ def best_grant(policy: Policy, evidence: Evidence) -> Grant | None:
         # What is free, as a verifier without a model is, counts as one token.
         cost = max(ahead * length, 1.0)
         gain = model.probability(features) - now
-        if gain > 0 and (best is None or gain / cost > best.value):
+        if gain > LEAST_GAIN and (best is None or gain / cost > best.value):
             best = Grant(number, gain, cost, gain / cost)
     return best
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.allocation import VOTES, cost_ahead, is_judged
+from scheduler.allocation import LEAST_GAIN, VOTES, cost_ahead, is_judged
 from scheduler.policy import Policy
 from scheduler.regression import probabilities
 from scheduler.rows import SAMPLED, Rows
@@ -153,7 +153,7 @@ def _next(
                 continue
             gain = probabilities(model, features) - now
             value = gain / np.maximum(ahead * rows.length[here, at], 1.0)
-            better = (gain > 0) & (value > worth[here])
+            better = (gain > LEAST_GAIN) & (value > worth[here])
             arm[here[better]], worth[here[better]] = number, value[better]
     return arm, worth
 
