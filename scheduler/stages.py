@@ -39,7 +39,7 @@ class StagedPlanner:
         self._budget = int(specification.budget_amount)
         self._uniform = specification.allocation == "uniform"
         self._difficulty = difficulty
-        self._ladder = [rung for rung in self._policy.probe if rung <= self._budget] or [1]
+        self._ladder = [rung for rung in self._policy.probe if rung <= self._budget] or list(self._policy.probe[:1])
         self.by_gain = specification.allocation == "adaptive"
 
     @property

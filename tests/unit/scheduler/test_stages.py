@@ -80,7 +80,7 @@ def test_a_probe_is_no_larger_than_the_budget() -> None:
     assert plan_of(decide(seen(1), budget=3))[1] == 2.0
     made = decide(seen(1, 1), budget=3)
     assert isinstance(made, Settled), "the arm of a budget of 2 adds nothing to two samples"
-    assert plan_of(decide(None, policy(probe=(2, 4)), budget=1, stage=0))[1] == 1.0
+    assert plan_of(decide(None, policy(probe=(2, 4)), budget=1, stage=0))[1] == 2.0, "but has one rung in any case"
 
 
 # --- the arms ---------------------------------------------------------------------------------------------------------
