@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 import redis
 
+from models import tables
+from models.database import Database
+from models.transitions import table
+from scheduler.policy import Rung
 from scheduler.tiny import PROBLEMS
 from tests.acceptance.test_service import running
 from tests.commands import Shop
+from tests.stages import by_share, policy
 
 COUNT = 12
 OPTIMAL = ("-s", "compute-optimal", "-b", "8")
@@ -117,6 +122,58 @@ def test_a_vote_of_another_job_reuses_what_the_probes_drew(tiny: tuple[Shop, dic
     assert said == (
         "Every query of this job gets the same: majority_vote with a budget of 8 samples; nothing was decided for this one.\n"
     )
+
+
+def test_a_pool_is_shared_out_by_gain_and_more_goes_on(tiny: tuple[Shop, dict[str, Any]]) -> None:
+    """A policy that foretells from the vote share alone: where the samples agree, nothing is gained."""
+    shop, _ = tiny
+    foretold = {0: by_share(0.0, 0.8), 1: by_share(0.0, 1.0), 2: by_share(0.0, 1.2)}
+    rungs = [
+        Rung(drawn=drawn, scored=scored, fails=by_share(-6.0, 3.0), right=by_share(8.0, -4.0), arms=foretold)
+        for drawn in (2, 4)
+        for scored in (False, True)
+    ]
+    chosen = policy(rungs=tuple(rungs), costs=(8.0, 9.0, 10.0, 2.0), scoring=0.5)
+    database = Database(shop.database_url)
+    with database.transaction() as connection:
+        now = database.clock.now(connection)
+        row = {
+            "name": "ours",
+            "version": 1,
+            "table": chosen.model_dump(mode="json"),
+            "evidence": None,
+            "created_at": now,
+        }
+        connection.execute(table(tables.Policy).insert(), [row])
+    database.close()
+    command = (
+        "run", "problems.jsonl", "-g", "tiny", "-v", "tiny-prm", "-s", "compute-optimal", "-b", "3", "--policy", "ours",
+        "--policy-anyway", "--allocation", "adaptive", "--name", "shared", "--seed", "5",
+    )  # fmt: skip
+    shop.tts(*command, timeout=300)
+    cap, spent, reserved, said = shop.query("SELECT cap_amount, spent, reserved, state FROM job WHERE name = 'shared'")[
+        0
+    ]
+    assert (cap, reserved, said) == (3.0 * COUNT, 0.0, "done")
+    assert spent <= cap
+    mine = "job_id = (SELECT id FROM job WHERE name = 'shared')"
+    ended = dict(shop.query(f"SELECT stopped, COUNT(*) FROM query WHERE {mine} GROUP BY stopped"))
+    assert ended["budget"] > 0, "there was more to gain than the pool could pay"
+    assert spent == shop.scalar(f"SELECT SUM(samples) FROM usage WHERE NOT reused AND {mine}")
+    before = shop.query(f"SELECT query_id, path FROM candidate WHERE {mine}")
+    shop.tts("resume", "shared", "--job-budget", "1000")
+    shop.tts(*command, timeout=300)
+    ended = dict(shop.query(f"SELECT stopped, COUNT(*) FROM query WHERE {mine} GROUP BY stopped"))
+    assert "budget" not in ended
+    assert sum(ended.values()) == COUNT
+    after = shop.query(f"SELECT query_id, path FROM candidate WHERE {mine}")
+    assert len(after) == len(set(after))
+    assert set(before) < set(after)
+    granted = (
+        f"SELECT p.key FROM problem p JOIN query q ON q.problem_id = p.id WHERE {mine} AND decisions LIKE '%granted%'"
+    )
+    key = shop.scalar(f"{granted} LIMIT 1")
+    assert "of all that the job can buy it gains most from" in shop.tts("explain", "shared", key).stdout
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------
