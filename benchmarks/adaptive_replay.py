@@ -31,6 +31,8 @@ from worker.grading import GradingPool, answers_of
 
 ORDERS = 1000
 TEMPLATE = "math-boxed"
+FEWEST = 4
+"""Samples below which adaptive consistency never stops early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Votes:
-    """By problem: accuracy of a vote of each N from 1 on (problems, N); accuracy of adaptive consistency of at most as many,
-    and the samples it drew (problems,)."""
+    """By problem, for each N from 1 on (problems, N): accuracy of a vote of N, accuracy of adaptive consistency of at most
+    N, and the samples that it drew."""
 
     uniform: np.ndarray
     adaptive: np.ndarray
@@ -121,10 +123,11 @@ def vote(problems: Sequence[Recorded], orders: int | None) -> Votes:
         replay, most = Replay(one, drawn), one.samples
         right = np.stack([replay.majority(n) for n in range(1, most + 1)], axis=1)
         stops = replay.settled(most)
-        settled = np.take_along_axis(right, stops[:, None] - 1, axis=1)
-        columns.append((right.mean(axis=0), settled.mean(), stops.mean()))
-    uniform, adaptive, taken = zip(*columns, strict=True)
-    return Votes(np.stack(uniform), np.array(adaptive), np.array(taken))
+        taken = np.minimum(stops[:, None], np.arange(1, most + 1))
+        settled = np.take_along_axis(right, taken - 1, axis=1)
+        columns.append((right.mean(axis=0), settled.mean(axis=0), taken.mean(axis=0)))
+    uniform, adaptive, taken = (np.stack(column) for column in zip(*columns, strict=True))
+    return Votes(uniform, adaptive, taken)
 
 
 def figures(votes: Votes) -> Figures:
@@ -132,7 +135,11 @@ def figures(votes: Votes) -> Figures:
     once = np.full((1, problems), 1 / problems)
     draws = np.random.default_rng(0).multinomial(problems, once[0], size=DRAWS) / problems
     measured, resampled = (
-        (shares @ votes.adaptive, shares @ votes.drawn, _equal(shares @ votes.uniform, shares @ votes.adaptive, most))
+        (
+            shares @ votes.adaptive[:, -1],
+            shares @ votes.drawn[:, -1],
+            _equal(shares @ votes.uniform, shares @ votes.adaptive[:, -1], most),
+        )
         for shares in (once, draws)
     )
     values = [
@@ -155,6 +162,11 @@ def summary(problems: Sequence[Recorded]) -> Table:
     most = both[0].uniform.shape[1]
     for n in sorted({2**power for power in range(most.bit_length()) if 2**power <= most} | {12} & {*range(most + 1)}):
         table.add_row(f"majority vote of {n}, %", *(f"{100 * votes.uniform[:, n - 1].mean():.1f}" for votes in both))
+        if n >= FEWEST:
+            cells = [(100 * votes.adaptive[:, n - 1].mean(), votes.drawn[:, n - 1].mean()) for votes in both]
+            table.add_row(
+                f"  adaptive, at most {n}: %, samples", *(f"{right:.1f}, {drawn:.2f}" for right, drawn in cells)
+            )
     found = [figures(votes) for votes in both]
     for name, attribute, scale in (
         (f"adaptive consistency, at most {most}, %", "adaptive", 100),

@@ -14,8 +14,8 @@ from benchmarks.adaptive_replay import Votes, figures, main, recorded, vote
 def test_what_is_settled_early_costs_four() -> None:
     sure = [recorded(f"sure {n}", [0] * 16, [True] * 16) for n in range(3)]
     found = vote(sure, 20)
-    assert found.drawn.tolist() == [4.0, 4.0, 4.0]
-    assert found.adaptive.tolist() == [1.0, 1.0, 1.0]
+    assert found.drawn.tolist() == [[1, 2, 3, *[4.0] * 13]] * 3
+    assert found.adaptive.tolist() == [[1.0] * 16] * 3
     assert figures(found).equal[0] == 1.0  # one sample would have done
     assert figures(found).saved[0] == 0.25
 
@@ -24,13 +24,14 @@ def test_the_order_in_which_they_were_drawn_is_one_order() -> None:
     one = recorded("mixed", [0, 1, 1, 0, 1], [True, False, False, True, False])
     found = vote([one], None)
     assert found.uniform[0].tolist() == [1, 1, 0, 1, 0]  # ties go to what was drawn first
-    assert found.drawn.tolist() == [5.0]
+    assert found.drawn.tolist() == [[1, 2, 3, 4, 5]]
+    assert found.adaptive.tolist() == found.uniform.tolist()
 
 
 def test_equal_accuracy_is_between_two_numbers_of_votes() -> None:
     """.5, .6 and .7 right; adaptive consistency .65 for 1.5 samples: as 2.5 uniform votes, 1.67 times as many."""
     uniform = np.tile([0.5, 0.6, 0.7], (4, 1))
-    found = figures(Votes(uniform, np.full(4, 0.65), np.full(4, 1.5)))
+    found = figures(Votes(uniform, np.full((4, 1), 0.65), np.full((4, 1), 1.5)))
     assert found.equal == pytest.approx((2.5, 2.5, 2.5))
     assert found.saved == pytest.approx((5 / 3, 5 / 3, 5 / 3))
 
