@@ -10,7 +10,7 @@ import numpy as np
 
 from models.efficiency import Curve, Efficiency, efficiency_factor
 from models.statistics import DRAWS
-from scheduler.calibration import TARGETS, calibration_cost, fit
+from scheduler.calibration import BINS, TARGETS, calibration_cost, fit
 from scheduler.choice import choose
 from scheduler.outcomes import Recorded
 from scheduler.policy import Arm, Policy
@@ -294,7 +294,7 @@ def _oracle(calibration: Sequence[Recorded], held_out: Sequence[Recorded], arms:
         np.repeat([1 - half(one, 0).right[1:].mean() for one in recorded], part.orders)
         for recorded, part in ((calibration, rows), (held_out, tested))
     )
-    cuts = sorted({float(cut) for cut in np.quantile(truth, np.arange(1, 8) / 8) if 0 < cut < 1})
+    cuts = sorted({float(cut) for cut in np.quantile(truth, np.arange(1, BINS) / BINS) if 0 < cut < 1})
     policy = fit(rows, few, ("tiny", ""), ("tiny-prm", ""), BUDGETS, probe=(1,), thresholds=cuts)
     known, met = (Probed(values, np.zeros(len(values), dtype=int)) for values in (truth, true))
     policy = policy.model_copy(update={"table": {budget: choose(policy, rows, known, budget) for budget in BUDGETS}})
