@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.efficiency import Curve, Efficiency, efficiency_factor
+from benchmarks.baselines import Factors, Judge, Line, line_of, single_lines
+from models.efficiency import Curve
 from models.statistics import DRAWS
-from scheduler.calibration import TARGETS, calibration_cost, fit
+from scheduler.calibration import BINS, calibration_cost, fit
 from scheduler.choice import choose
 from scheduler.outcomes import Recorded
 from scheduler.policy import Arm, Policy
@@ -30,39 +31,6 @@ SEEDS = 5
 AT_ONCE = 50
 BUDGETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 VOTES = ("majority_vote", "weighted_vote")
-
-UNIFORM = "weighted_vote"
-"""The first baseline: weighted best-of-N, the same N for every problem."""
-
-SINGLES: dict[str, tuple[str, bool]] = {
-    "weighted_vote": ("weighted_vote", False),
-    "weighted_vote, greedy first": ("weighted_vote", True),
-    "majority_vote": ("majority_vote", False),
-    "majority_vote, greedy first": ("majority_vote", True),
-    "best_of_n": ("best_of_n", False),
-}
-"""What the second baseline is chosen among, beside greedy and the searches: the strategy, and whether the greedy sample is
-the first of its N."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Line:
-    """One strategy: what its settings are called, and what each brought, in canonical FLOPs and in GPU-seconds."""
-
-    settings: list[str]
-    flops: Curve
-    seconds: Curve
-
-    def cost(self, unit: str) -> Curve:
-        return self.flops if unit == "flops" else self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """E_q against both baselines, in one unit: by q, the factor against the first, against the second, and which single
-    strategy that was."""
-
-    by_q: dict[float, tuple[Efficiency, Efficiency, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +90,7 @@ def compare(
     ours = follow_all(policy, held_out, arms, subsets)
     lines |= _our_lines(policy, ours)
     stopping = curve_of(held_out, "adaptive_consistency", most, greedy_first=True, orders=subsets)
-    lines["adaptive_consistency"] = _line(stopping)
+    lines["adaptive_consistency"] = line_of(stopping)
     return Comparison(
         policy=policy,
         lines=lines,
@@ -140,70 +108,12 @@ def compare(
     )
 
 
-def single_lines(recorded: Sequence[Recorded], most: int, searches: dict[int, int], orders: int) -> dict[str, Line]:
-    """Every strategy that spends the same on each problem, sampling at every N."""
-    found = {
-        name: _line(curve_of(recorded, strategy, most, greedy_first=first, orders=orders))
-        for name, (strategy, first) in SINGLES.items()
-    }
-    first = found["majority_vote, greedy first"]
-    found["greedy"] = Line(
-        ["1"], *(Curve(one.accuracy[:, :1], one.cost[:, :1]) for one in (first.flops, first.seconds))
-    )
-    if searches:
-        ran = [[one.searches[number] for number in sorted(searches)] for one in recorded]
-        right, flops, seconds = (
-            np.array([[float(getattr(one, name)) for one in row] for row in ran])
-            for name in ("right", "flops", "seconds")
-        )
-        names = [str(width) for _, width in sorted(searches.items())]
-        found["beam_search"] = Line(names, Curve(right, flops), Curve(right, seconds))
-    return found
-
-
-def _line(found: dict[str, np.ndarray]) -> Line:
-    names = [str(n + 1) for n in range(found["accuracy"].shape[1])]
-    return Line(names, Curve(found["accuracy"], found["flops"]), Curve(found["accuracy"], found["seconds"]))
-
-
 def _our_lines(policy: Policy, ours: Followed) -> dict[str, Line]:
     floors = [f"{floor:.1e}" for floor in FLOORS]
     return {
         "policy": Line([str(budget) for budget in policy.table], ours.policy, ours.policy_seconds),
         "adaptive": Line(floors, ours.adaptive, ours.adaptive_seconds),
     }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judge:
-    """Compares with both baselines: `held_out` has their curves, `known` those on calibration problems, by which the second
-    is chosen."""
-
-    known: dict[str, Line]
-    held_out: dict[str, Line]
-    draws: int
-
-    def factors(self, ours: Curve, unit: str = "flops") -> Factors:
-        reference = self.held_out[UNIFORM].cost(unit)
-        found = {}
-        for q in TARGETS:
-            name = self.best_single(q, unit)
-            found[q] = (
-                efficiency_factor(reference, ours, q, draws=self.draws),
-                efficiency_factor(self.held_out[name].cost(unit), ours, q, reference=reference, draws=self.draws),
-                name,
-            )
-        return Factors(found)
-
-    def best_single(self, q: float, unit: str) -> str:
-        """The strategy that reaches the accuracy in question for the least on calibration problems, of those that reach
-        it on held-out ones at all: nothing can be compared with one that does not."""
-
-        def cost(lines: dict[str, Line], name: str) -> float | None:
-            return efficiency_factor(lines[UNIFORM].cost(unit), lines[name].cost(unit), q, draws=1).ours
-
-        reached = {name: cost(self.known, name) for name in self.known if cost(self.held_out, name) is not None}
-        return min((least, name) for name, least in reached.items() if least is not None)[1]
 
 
 def fitted(rows: Rows, arms: Sequence[Arm], probe: Sequence[int] = PROBE) -> Policy:
@@ -294,7 +204,7 @@ def _oracle(calibration: Sequence[Recorded], held_out: Sequence[Recorded], arms:
         np.repeat([1 - half(one, 0).right[1:].mean() for one in recorded], part.orders)
         for recorded, part in ((calibration, rows), (held_out, tested))
     )
-    cuts = sorted({float(cut) for cut in np.quantile(truth, np.arange(1, 8) / 8) if 0 < cut < 1})
+    cuts = sorted({float(cut) for cut in np.quantile(truth, np.arange(1, BINS) / BINS) if 0 < cut < 1})
     policy = fit(rows, few, ("tiny", ""), ("tiny-prm", ""), BUDGETS, probe=(1,), thresholds=cuts)
     known, met = (Probed(values, np.zeros(len(values), dtype=int)) for values in (truth, true))
     policy = policy.model_copy(update={"table": {budget: choose(policy, rows, known, budget) for budget in BUDGETS}})

@@ -11,7 +11,8 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from benchmarks.comparison import SUBSETS, UNIFORM, Comparison, Factors, Line
+from benchmarks.baselines import UNIFORM, Factors, Line
+from benchmarks.comparison import SUBSETS, Comparison
 from benchmarks.tables import write_between
 from cli import plot
 from lab.replay import separation

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks import comparison, comparison_page
-from benchmarks.comparison import Comparison, Judge, Line, arms_of, compare, half, single_lines
+from benchmarks.baselines import Judge, Line, single_lines
+from benchmarks.comparison import Comparison, arms_of, compare, half
 from models.efficiency import Curve
 from scheduler.outcomes import Recorded, Searched
 from tests.unit.scheduler.simulated import World
