@@ -73,10 +73,10 @@ def test_interrupted_it_drains_and_says_how_to_go_on(shop: Shop) -> None:
 
 
 def test_two_at_once_on_one_database_is_refused(shop: Shop) -> None:
-    shop.problems(60)
-    with shop.start("run", "problems.jsonl", "-g", "slow", "-b", "2") as first:
+    shop.problems(300)
+    with shop.start("run", "problems.jsonl", "-g", "slower", "-b", "2") as first:
         shop.wait_for(lambda: shop.scalar("SELECT COUNT(*) FROM query WHERE state = 'done'") > 0)
-        second = shop.tts("run", "problems.jsonl", "-g", "slow", "-b", "4", check=False)
+        second = shop.tts("run", "problems.jsonl", "-g", "slower", "-b", "4", check=False)
         first.send_signal(signal.SIGTERM)
         first.wait(timeout=30)
     assert second.returncode == 2
