@@ -81,7 +81,7 @@ def tell(query: Mapping[str, Any], course: Mapping[str, Any]) -> list[str]:
 
 
 def _introduction(policy: Policy, specification: Mapping[str, Any]) -> str:
-    bounds = ", ".join(f"{bound:g}" for bound in policy.thresholds)
+    bounds = ", ".join(f"{bound:.3g}" for bound in policy.thresholds)
     kind = "calibrated" if policy.calibrated else "not calibrated"
     return (
         f"The policy {specification['policy']} ({kind}) has {len(policy.thresholds) + 1} bins, parted by the probability that "
