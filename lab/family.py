@@ -54,7 +54,8 @@ class Plan:
     large_base: tuple[Round, ...] = (Round(1500, 4096, 5e-3),)
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     comparer: tuple[Round, ...] = (Round(2500, 2048, 8e-3),)
-    verifier: tuple[Round, ...] = (Round(9000, 2048, 3e-3), Round(12000, 2048, 4e-3))
+    reader: tuple[Round, ...] = (Round(9000, 2048, 3e-3),)
+    verifier: tuple[Round, ...] = (Round(12000, 2048, 4e-3),)
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -135,26 +136,42 @@ class Workshop:
 
         return self._train("tiny-prm-comparer", VERIFIER.new(3), self.plan.comparer, lessons, begin)
 
+    def reader(self) -> LlamaForCausalLM:
+        """All layers: whole solutions, whose operands are where they should be or not. It goes on learning to write as
+        well, or it would have nothing to compare with."""
+        return self._all_layers(
+            "tiny-prm-reader", self.plan.reader, self.comparer, missed=3, asked=2, misread=2, whole=3
+        )
+
     def prm(self) -> LlamaForCausalLM:
-        """All layers: the operations that `tiny` gets wrong most, and solutions. It goes on learning to write as well, or
-        it would have nothing to compare with."""
+        """Above all the operations that `tiny` gets wrong most, which are the slowest to be learned."""
+        return self._all_layers("tiny-prm", self.plan.verifier, self.reader, missed=5, asked=3, misread=2, whole=4)
+
+    def _all_layers(
+        self,
+        name: str,
+        rounds: Sequence[Round],
+        before: Callable[[], LlamaForCausalLM],
+        *,
+        missed: int,
+        asked: int,
+        misread: int,
+        whole: int,
+    ) -> LlamaForCausalLM:
+        """Goes on with `before`; the numbers are shares, beside one of common operations and one of derivations."""
 
         def lessons(seed: str) -> Iterator[Example]:
             drawn = self._judged()
-            common, missed = judging.common_operations(drawn, seed), judging.missed_operations(drawn, seed)
-            asked, written = judging.questions(drawn, seed), judging.derivations(drawn, seed)
-            misread, whole = judging.misread_operands(drawn, seed), judging.solutions(drawn, seed)
             return _alternate(
-                common, missed, missed, missed, asked, asked, written, misread, misread, whole, whole, whole
+                judging.common_operations(drawn, seed),
+                *[judging.missed_operations(drawn, seed)] * missed,
+                *[judging.questions(drawn, seed)] * asked,
+                judging.derivations(drawn, seed),
+                *[judging.misread_operands(drawn, seed)] * misread,
+                *[judging.solutions(drawn, seed)] * whole,
             )
 
-        return self._train(
-            "tiny-prm",
-            VERIFIER.new(3),
-            self.plan.verifier,
-            lessons,
-            lambda model: _copy(self.comparer(), model),
-        )
+        return self._train(name, VERIFIER.new(3), rounds, lessons, lambda model: _copy(before(), model))
 
     def _judged(self) -> judging.Drawn:
         return self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)
