@@ -15,7 +15,7 @@ from strategies.votes import classify, elect, one_vote
 THOUGHT = "t"
 """What the paths of all parts begin with: "t3" is the first of sample 3's thinking, "t3.1" what comes next."""
 
-END_OF_THINKING = "</think>"
+THINKING, END_OF_THINKING = "<think>", "</think>"
 WAIT = "Wait"
 ENDED = f"{END_OF_THINKING}\n\n"
 CUT = f"\n{END_OF_THINKING}\n\nThe final answer is"

@@ -61,12 +61,6 @@ class Budget:
         return f"{self.amount:g}{'' if self.unit == 'samples' else self.unit}"
 
 
-class ProgressSink(Protocol):
-    """Is told of each candidate as it is finished; must not block."""
-
-    def candidate(self, candidate: Candidate) -> None: ...
-
-
 class MeteredGenerator(Protocol):
     """The generator as a strategy sees it: bounded by the query's budget and recorded in its ledger."""
 
@@ -148,7 +142,6 @@ class Task:
     budget: Budget
     seed: int
     candidates: list[Candidate] = field(default_factory=list)
-    progress: ProgressSink | None = None
     width: int = 0
 
     def __post_init__(self) -> None:

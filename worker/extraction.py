@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from models.templates import Template
+from strategies.budget_forcing import END_OF_THINKING, THINKING
 from worker.choices import letter_of
 from worker.equivalence import LONGEST, NUMBER
 
@@ -51,8 +52,8 @@ _LONE_LETTER = re.compile(r"\(([A-J])\)|(?<![\w'])(?:([B-HJ])(?![\w'])|(A)(?=\W*
 
 def without_thinking(text: str) -> str:
     """What follows a reasoning model's thinking span; an unclosed span hides everything after it."""
-    _, closed, rest = text.rpartition("</think>")
-    return rest if closed else text.partition("<think>")[0]
+    _, closed, rest = text.rpartition(END_OF_THINKING)
+    return rest if closed else text.partition(THINKING)[0]
 
 
 def boxed(text: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from models import flops
@@ -12,54 +12,9 @@ from models.prices import dollars
 from strategies.protocols import TokenUsage
 from strategies.task import Candidate
 from worker.prefixes import forced_tokens
+from worker.usage_row import Rows, UsageRow, add_to
 
 _Number = TypeVar("_Number", int, float)
-
-
-@dataclass(slots=True)
-class UsageRow:
-    """One row of the `usage` table, without its keys; the columns are explained there."""
-
-    phase: str
-    model: str
-    disposition: str = "kept"
-    reused: bool = False
-    at_least: bool = False
-    calls: int = 0
-    samples: int = 0
-    prompt_tokens: int = 0
-    canonical_prompt_tokens: int = 0
-    cached_tokens: int | None = 0
-    generated_tokens: int = 0
-    scored_tokens: int = 0
-    flops: float | None = 0.0
-    flops_canonical: float | None = 0.0
-    flops_2nd: float | None = 0.0
-    gpu_seconds: float = 0.0
-    dollars: float | None = None
-
-    def add(self, other: UsageRow) -> None:
-        """Sum another row into this one; a sum with something unknown is unknown."""
-        for name in _COUNTED:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in _PERHAPS_UNKNOWN:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, None if mine is None or theirs is None else mine + theirs)
-        if other.dollars is not None:
-            self.dollars = (self.dollars or 0.0) + other.dollars
-        self.at_least = self.at_least or other.at_least
-
-
-_COUNTED = (
-    "calls",
-    "samples",
-    "prompt_tokens",
-    "canonical_prompt_tokens",
-    "generated_tokens",
-    "scored_tokens",
-    "gpu_seconds",
-)
-_PERHAPS_UNKNOWN = ("cached_tokens", "flops", "flops_canonical", "flops_2nd")
 
 
 def _sum(values: Iterable[_Number | None]) -> _Number | None:
@@ -86,7 +41,7 @@ class Ledger:
         self.prompt_charged = prompt_charged
         self.prompt_tokens: int | None = None
         self._booked: list[tuple[str | None, UsageRow]] = []
-        self._rows: dict[tuple[str, str, str, bool], UsageRow] = {}
+        self._rows: Rows = {}
         self._carried: list[Candidate] = []
         self._unscored: dict[str, int] = {}
         self._scored: dict[str, int] = {}
@@ -135,7 +90,7 @@ class Ledger:
         self._booked = [(path, row) for path, row in self._booked if not row.reused or path in used]
         self._rows = {}
         for _, row in self._booked:
-            _add(self._rows, row)
+            add_to(self._rows, row)
 
     def carry(self, candidate: Candidate) -> None:
         """Count a candidate of an earlier attempt of this query against its budget; it is in the ledger already, and so
@@ -304,10 +259,10 @@ class Ledger:
         """The rows to be stored; what the candidates at the paths `discarded` took is told apart."""
         if not discarded:
             return [asdict(row) for row in self._rows.values()]
-        found: dict[tuple[str, str, str, bool], UsageRow] = {}
+        found: Rows = {}
         for path, row in self._booked:
             thrown_away = path in discarded and row.disposition == "kept"
-            _add(found, replace(row, disposition="discarded") if thrown_away else row)
+            add_to(found, replace(row, disposition="discarded") if thrown_away else row)
         return [asdict(row) for row in found.values()]
 
     def rows_if_lost(self, calls: int, samples: int, prompt_tokens: int, gpu_seconds: float) -> list[dict[str, Any]]:
@@ -330,12 +285,4 @@ class Ledger:
 
     def _book(self, row: UsageRow, path: str | None = None) -> None:
         self._booked.append((path, row))
-        _add(self._rows, row)
-
-
-def _add(rows: dict[tuple[str, str, str, bool], UsageRow], row: UsageRow) -> None:
-    key = (row.phase, row.model, row.disposition, row.reused)
-    if key in rows:
-        rows[key].add(row)
-    else:
-        rows[key] = replace(row)
+        add_to(self._rows, row)

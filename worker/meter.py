@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models.templates import BYTES_PER_PROMPT, Template
-from strategies.protocols import BudgetExhausted, Completion, Generator, Message, Prefix, QueryError, Sampling
-from strategies.sampling import MOST_SAMPLES
+from strategies.protocols import Completion, Generator, Message, Prefix, QueryError, Sampling
 from strategies.seeds import seed_for
-from strategies.task import Budget, Candidate, ProgressSink
+from strategies.task import Budget, Candidate
+from worker.allowance import Allowance
 from worker.busy import BusyClock, Share
 from worker.ledger import Ledger
 from worker.prefixes import added, before_end, continued, forced_tokens, most_tokens, reader_of, weakest_step
@@ -57,7 +56,6 @@ class Meter:
         budget: Budget,
         job_seed: int,
         problem_key: str,
-        progress: ProgressSink | None = None,
         messages: Sequence[Message] = (),
     ) -> None:
         self._engine = engine
@@ -66,15 +64,11 @@ class Meter:
         self._messages = tuple(messages)
         self._template = template
         self._sampling = sampling
-        self._budget = budget
         self._job_seed = job_seed
         self._problem_key = problem_key
-        self._progress = progress
         if prefix.token_count is not None:
             ledger.prompt_tokens = prefix.token_count
-        self._reserved = 0.0
-        self._in_flight = 0
-        self._changed = asyncio.Condition()
+        self._allowance = Allowance(ledger, budget, sampling.max_tokens, self._prompt_tokens)
         self._shares: dict[Share, tuple[int, int]] = {}
         self.finished: list[Candidate] = []
 
@@ -147,7 +141,7 @@ class Meter:
         written = sum(one.usage.generated_tokens for one in lineage) + sum(forced_tokens(lineage))
         left = sampling.max_tokens - written - len(put)
         wanted = left if most is None else min(most, left)
-        async with self._reservation(wanted, written, read + len(put)) as max_tokens:
+        async with self._allowance.reserve(wanted, written, read + len(put)) as max_tokens:
             completion, gpu_seconds = await self._generate(
                 path, prefix, stop, sampling, max_tokens, begun=int(parent is None), until=until
             )
@@ -175,8 +169,6 @@ class Meter:
             # Booked before the reservation is given back, or another call could spend the same budget twice.
             self._ledger.completion(candidate)
         self.finished.append(candidate)
-        if self._progress is not None:
-            self._progress.candidate(candidate)
         return candidate
 
     async def _generate(
@@ -238,73 +230,9 @@ class Meter:
         known = self._ledger.prompt_tokens if self._prefix.token_count is None else self._prefix.token_count
         return most_tokens(self._prefix.messages or ()) if known is None else known
 
-    @contextlib.asynccontextmanager
-    async def _reservation(self, wanted: int, written: int, read: int) -> AsyncIterator[int]:
-        """Hold back the worst case of a call of `wanted` tokens and yield how many it may generate.
-
-        A call that does not fit waits for those in flight to give back what they did not use; when none is in
-        flight it is clipped to what is left. The prompt is held back until the first call that ends well pays for it:
-        were it part of one call's worst case, that call's failure would let the others spend it. Behind the prompt
-        stand `read` tokens of earlier attempts, or `written` ones that the call continues.
-
-        Raises:
-            BudgetExhausted: not even one token fits.
-        """
-        async with self._changed:
-            while (allowed := self._affordable(wanted, written, read)) < wanted and self._in_flight:
-                await self._changed.wait()
-            if allowed < 1:
-                raise BudgetExhausted
-            held = self._cost(allowed, written, read)
-            self._reserved += held
-            self._in_flight += 1
-        try:
-            yield allowed
-        finally:
-            async with self._changed:
-                self._reserved -= held
-                self._in_flight -= 1
-                self._changed.notify_all()
-
-    def _affordable(self, wanted: int, written: int, read: int) -> int:
-        left = self._left()
-        if self._cost(wanted, written, read) <= left:
-            return wanted
-        low, high = 0, wanted  # the cost grows with the tokens: bisect
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._cost(middle, written, read) <= left else (low, middle)
-        return low
-
-    def _left(self) -> float:
-        """In the budget's unit; a budget of N samples holds as many tokens as N solutions may have at most, however
-        many branches they are spread over."""
-        if self._budget.unit == "samples":
-            return self._budget.amount * self._sampling.max_tokens - self._ledger.generated() - self._reserved
-        left = self._budget.amount - self._ledger.spent(self._budget.unit) - self._reserved
-        if not self._ledger.prompt_charged:
-            left -= self._first_reading()
-        return left
-
-    def _cost(self, tokens: int, written: int, read: int) -> float:
-        return float(tokens) if self._budget.unit == "samples" else self._priced(tokens, written, read)
-
-    def _priced(self, tokens: int, written: int = 0, read: int = 0, *, first: bool = False) -> float:
-        prompt = self._prompt_tokens() + written + read
-        return self._ledger.costs.amount(
-            self._budget.unit, prompt, tokens, first=first, behind=read, continued=written > 0
-        )
-
-    def _first_reading(self) -> float:
-        """What the prompt takes from the budget, once."""
-        return self._priced(0, first=True) - self._priced(0)
-
     def width(self) -> int:
         """How many solutions as long as they may be the budget holds, at least one (`strategies.task.Task`)."""
-        if self._budget.unit == "samples":
-            return int(self._budget.amount)
-        held = (self._budget.amount - self._first_reading()) / self._priced(self._sampling.max_tokens)
-        return max(1, min(int(held), MOST_SAMPLES))
+        return self._allowance.width()
 
 
 def step_logprobs(completion: Completion, template: Template) -> tuple[float, ...] | None:

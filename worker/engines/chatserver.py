@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from strategies.budget_forcing import END_OF_THINKING, THINKING
 from strategies.protocols import Completion, Message, Prefix, QueryError, Sampling, TransientError
 from worker.engines.http import Endpoint, Refused
 from worker.engines.reply import finish_of, usage_of
@@ -89,7 +90,7 @@ def completion_of(reply: dict[str, Any]) -> Completion:
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise TransientError(f"the server's reply lacks {error}") from None
     reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-    text = f"<think>\n{reasoning}\n</think>\n\n{content}" if reasoning else content
+    text = f"{THINKING}\n{reasoning}\n{END_OF_THINKING}\n\n{content}" if reasoning else content
     stopped = choice.get("stop_reason", choice.get("matched_stop"))
     logprobs, ends = _logprobs(choice, content, offset=len(text) - len(content))
     return Completion(

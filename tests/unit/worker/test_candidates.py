@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -51,29 +50,6 @@ async def test_what_no_database_can_hold_is_replaced() -> None:
     engine = ScriptedEngine(lambda call: (5, 1, "a\x00b\udc80\n\nc 😀"))
     meter, _ = await make_meter(engine, Budget(1, "samples"))
     assert (await meter.sample("0")).text == "a\ufffdb\ufffd\n\nc 😀"
-
-
-async def test_progress_is_told_of_each_candidate() -> None:
-    told: list[Candidate] = []
-
-    class Sink:
-        def candidate(self, candidate: Candidate) -> None:
-            told.append(candidate)
-
-    engine = ScriptedEngine(says(5))
-    meter = Meter(
-        SharedEngine.around(engine),
-        Ledger(COSTS),
-        prefix=await engine.encode([]),
-        template=load_template("plain"),
-        sampling=Sampling(),
-        budget=Budget(2, "samples"),
-        job_seed=0,
-        problem_key="p",
-        progress=Sink(),
-    )
-    await asyncio.gather(meter.sample("0"), meter.sample("1"))
-    assert told == meter.finished
 
 
 async def instant_vote(name: str, job_seed: int, key: str, budget: Budget, **arguments: Any) -> list[tuple[str, str]]:

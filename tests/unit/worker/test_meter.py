@@ -92,8 +92,8 @@ async def test_a_budget_is_never_exceeded(
     assert meter.finished == sorted(made, key=meter.finished.index)
     assert all(one.finish_reason in ("stop", "clipped") for one in made if one.usage.generated_tokens < 20)
     # Nothing is held back any more: what is left can be spent to the last token.
-    assert meter._in_flight == 0
-    assert meter._reserved == pytest.approx(0, abs=1e-9)
+    assert meter._allowance._in_flight == 0
+    assert meter._allowance._reserved == pytest.approx(0, abs=1e-9)
     assert engine.running == 0
     assert not engine_is_busy(meter)
 
@@ -216,7 +216,7 @@ async def test_a_failed_call_is_wasted_and_leaves_nothing_behind(error: Exceptio
     assert (row["disposition"], row["at_least"], row["calls"], row["generated_tokens"]) == ("wasted", True, 1, 0)
     assert row["prompt_tokens"] == (0 if isinstance(error, QueryError) else 7)
     assert shared.admission._value == free
-    assert (meter._in_flight, meter._reserved, meter.finished) == (0, 0, [])
+    assert (meter._allowance._in_flight, meter._allowance._reserved, meter.finished) == (0, 0, [])
     assert not engine_is_busy(meter)
 
 
@@ -254,9 +254,9 @@ async def test_cancelling_a_call_that_waits_for_the_budget_frees_nothing_twice()
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert meter._in_flight == 1
+    assert meter._allowance._in_flight == 1
     assert (await first).finish_reason == "stop"
-    assert (meter._in_flight, meter._reserved, ledger.spent("tokens")) == (0, 0, 27)
+    assert (meter._allowance._in_flight, meter._allowance._reserved, ledger.spent("tokens")) == (0, 0, 27)
 
 
 async def test_one_engines_time_is_split_among_its_queries() -> None:

@@ -197,7 +197,7 @@ async def test_a_budget_holds_what_revisions_read(
     solution = await SequentialRevision(chains=3, length=4).solve(task)
     assert ledger.spent(unit) <= budget.amount * (1 + 1e-12)
     assert len(solution.candidates) == 12 or solution.stopped == "budget"
-    assert meter._reserved == pytest.approx(0, abs=1e-9)
+    assert meter._allowance._reserved == pytest.approx(0, abs=1e-9)
     kept = [row for row in ledger.rows() if row["phase"] == "generate"]
     assert sum(row["prompt_tokens"] for row in kept) == sum(engine.read)
 
