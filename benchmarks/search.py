@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.tables import Row, interval
+from benchmarks.tiny import engines
 from models.costs import CostModel
 from models.settings import ModelEntry
 from models.specification import template_from_dict
@@ -30,13 +31,14 @@ REQUEST = Request("tiny", "beam_search", {}, (4.0, "samples"), verifier="tiny-pr
 
 
 def measure() -> list[Row]:
-    """The first problems of the shipped set, beam search with N = 4, all queries through the worker's own attempts."""
-    return asyncio.run(_measure())
+    """The first problems of the shipped set, beam search with N = 4, all queries through the worker's own attempts: on
+    llama.cpp and, if installed, on vLLM."""
+    return [row for name, entry in engines().items() for row in asyncio.run(_measure(name, entry))]
 
 
-async def _measure() -> list[Row]:
+async def _measure(name: str, entry: ModelEntry) -> list[Row]:
     _, models = specify(REQUEST)
-    entry, costs = models.generator.entry, models.generator.costs
+    costs = models.generator.costs
     together: list[float] = []
     alone: list[float] = []
     bench = await Bench.start(entry, costs)
@@ -57,7 +59,7 @@ async def _measure() -> list[Row]:
     same = sum(_texts(one) == _texts(other) for one, other in zip(crowd, single, strict=True))
     return [
         Row(
-            f"beam search, N = 4, {COUNT} problems in flight together",
+            f"beam search on {name}, N = 4, {COUNT} problems in flight together",
             f"{interval(together, '.1f')} s",
             f"{interval(ratios, '.2f')} times as fast as one by one ({interval(alone, '.1f')} s)",
         ),
@@ -70,11 +72,11 @@ async def _measure() -> list[Row]:
 class Bench:
     """One engine, one verifier, and the attempts that share them."""
 
-    def __init__(self, engine: SharedEngine, costs: CostModel) -> None:
+    def __init__(self, engine: SharedEngine, costs: CostModel, request: Request, count: int) -> None:
         self._engine, self._costs = engine, costs
         self._pool, self._verifiers = GradingPool(), Verifiers()
-        rows = [row for row in open_dataset(str(PROBLEMS), limit=COUNT).rows() if isinstance(row, Problem)]
-        specification, _ = specify(REQUEST)
+        rows = [row for row in open_dataset(str(PROBLEMS), limit=count).rows() if isinstance(row, Problem)]
+        specification, _ = specify(request)
         context = JobContext(
             specification,
             template_from_dict(specification.template),
@@ -83,15 +85,16 @@ class Bench:
         )
         self.works = [
             Work(
-                Claim(number, 1, number, number, 1, 0, 0, specification.strategy, specification.parameters, 4.0, "samples"),
+                Claim(number, 1, number, number, 1, 0, 0, specification.strategy, specification.parameters,
+                      *request.budget),
                 context, row.key, row.prompt, row.answer, row.subject, row.level, (), frozenset(),
             )
             for number, row in enumerate(rows)
         ]  # fmt: skip
 
     @classmethod
-    async def start(cls, entry: ModelEntry, costs: CostModel) -> Bench:
-        return cls(SharedEngine.around(await start_engine("tiny", entry)), costs)
+    async def start(cls, entry: ModelEntry, costs: CostModel, request: Request = REQUEST, count: int = COUNT) -> Bench:
+        return cls(SharedEngine.around(await start_engine("tiny", entry)), costs, request, count)
 
     async def solve(self, works: Sequence[Work]) -> tuple[float, list[Outcome]]:
         started = time.perf_counter()

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import NamedTuple
 
-T_QUANTILES = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57}
+T_QUANTILES = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 10: 2.26}
 """Student's t at 97.5 % by the number of repeats."""
 
 

@@ -25,10 +25,7 @@ VLLM = ModelEntry(engine="vllm", model="tiny", max_sequences=256, template="tiny
 
 def measure() -> list[Row]:
     """The first problems of the shipped set, as the demo answers them."""
-    entries = {"llama.cpp": hub.builtin_entries()["tiny"]}
-    if importlib.util.find_spec("vllm"):
-        entries["vLLM"] = VLLM
-    rates = {name: asyncio.run(_rates(entry)) for name, entry in entries.items()}
+    rates = {name: asyncio.run(_rates(entry)) for name, entry in engines().items()}
     first = rates["llama.cpp"]
     return [
         Row(
@@ -40,6 +37,12 @@ def measure() -> list[Row]:
         )
         for name, found in rates.items()
     ]
+
+
+def engines() -> dict[str, ModelEntry]:
+    """`tiny` on llama.cpp and, if installed, on vLLM."""
+    entries = {"llama.cpp": hub.builtin_entries()["tiny"]}
+    return {**entries, "vLLM": VLLM} if importlib.util.find_spec("vllm") else entries
 
 
 async def _rates(entry: ModelEntry) -> list[float]:

@@ -229,3 +229,30 @@ def fresh_database(server_url: str) -> Iterator[str]:
     finally:
         with psycopg.connect(plain, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+# Serves until its standard input closes, which also happens when the test run is killed.
+_LLAMA_SERVER = """
+import sys, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.n_parallel, params.n_ctx = sys.argv[1], 16, 16 * 2048
+params.n_threads_http, params.ui, params.verbosity, params.port = 20, False, -1, 0
+params.fit_params, params.warmup, params.cache_ram_mib = False, False, 0
+for pool in (params.cpuparams, params.cpuparams_batch):
+    pool.n_threads, pool.poll = 2, 0
+params.hostnames, params.api_keys = ["127.0.0.1"], [sys.argv[2]]
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+LLAMA_KEY = "a-key-of-the-tests"
+
+
+@contextmanager
+def llama_serving(model: Path) -> Iterator[tuple[str, str]]:
+    """The address of a llama.cpp server of `model` in another process, and the API key it asks for."""
+    command = [sys.executable, "-c", _LLAMA_SERVER, str(model), LLAMA_KEY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip(), LLAMA_KEY
+        process.communicate(timeout=30)

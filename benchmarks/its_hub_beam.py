@@ -1,0 +1,125 @@
+"""Our beam search against that of its_hub (PyPI, `pip install "its_hub[lm]"`), on the same llama.cpp server, with the same
+`tiny` and `tiny-prm`, on the same problems: `python -m benchmarks its_hub_beam`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from its_hub.api import AbstractProcessRewardModel
+from its_hub.core.algorithms.beam_search import BeamSearch
+from its_hub.core.lms.openai_lm import OpenAICompatibleLanguageModel
+from its_hub.core.lms.step_generation import StepGeneration
+
+from benchmarks.search import Bench
+from benchmarks.tables import Row, interval
+from models import hub
+from models.settings import ModelEntry
+from scheduler.readers import Row as Problem
+from scheduler.readers import open_dataset
+from scheduler.submission import Request, specify
+from scheduler.tiny import PROBLEMS
+from strategies.protocols import ProblemView, Step, Verifier
+from tests.servers import llama_serving
+from worker.verifiers import Verifiers
+
+COUNT = 32
+REPEATS = 3
+BEAMS, KEPT = 16, 4
+MOST_STEPS = 24
+TEMPERATURE = 0.6
+KEY = "TTS_BENCH_KEY"
+REQUEST = Request("tiny", "beam_search", {"beam_width": BEAMS // KEPT}, (float(BEAMS), "samples"), verifier="tiny-prm")
+
+
+def measure() -> list[Row]:
+    """16 beams, of which the 4 best are kept and branch into 4 each. its_hub is run as its documentation does, one problem
+    after the other, and with all its searches started at once."""
+    logging.getLogger().setLevel(logging.ERROR)
+    problems = [row for row in open_dataset(str(PROBLEMS), limit=COUNT).rows() if isinstance(row, Problem)]
+    with llama_serving(hub.pull("tiny", Path()) / hub.GGUF) as (url, key):
+        os.environ[KEY] = key
+        ours, one_by_one, at_once = [], [], []
+        for _ in range(REPEATS):  # in turn, so that the machine's drift falls on all alike
+            ours.append(asyncio.run(_ours(url)))
+            one_by_one.append(asyncio.run(_theirs(url, key, problems, together=False)))
+            at_once.append(asyncio.run(_theirs(url, key, problems, together=True)))
+    seconds, right = zip(*ours, strict=True)
+    rows = [_row("tts-jobs, all in flight", seconds, right, "")]
+    for name, theirs in (("its_hub, one by one", one_by_one), ("its_hub, all started at once", at_once)):
+        took, found = zip(*theirs, strict=True)
+        ratios = [other / mine for other, mine in zip(took, seconds, strict=True)]
+        rows.append(_row(name, took, found, f"tts-jobs is {interval(ratios, '.2f')} times as fast"))
+    return rows
+
+
+def _row(name: str, seconds: Sequence[float], right: Sequence[int], ratio: str) -> Row:
+    share = sum(right) / (COUNT * len(right))
+    return Row(
+        f"beam search {BEAMS}, {COUNT} problems: {name}",
+        f"{interval(seconds, '.1f')} s, {100 * share:.0f} % right",
+        ratio,
+    )
+
+
+async def _ours(url: str) -> tuple[float, int]:
+    """Seconds, and how many answers are right."""
+    _, models = specify(REQUEST)
+    entry = ModelEntry(
+        engine="openai", model="tiny", url=url, api_key_env=KEY, max_sequences=BEAMS, context_length=2048
+    )
+    bench = await Bench.start(entry, models.generator.costs, REQUEST, COUNT)
+    try:
+        await bench.solve(bench.works[:1])  # the first query loads the verifier
+        seconds, outcomes = await bench.solve(bench.works)
+    finally:
+        await bench.close()
+    return seconds, sum(outcome.correct is True for outcome in outcomes)
+
+
+async def _theirs(url: str, key: str, problems: Sequence[Problem], *, together: bool) -> tuple[float, int]:
+    verifiers = Verifiers()
+    model = OpenAICompatibleLanguageModel(f"{url}/v1", key, "tiny", max_completion_tokens=64)
+    try:
+        verifier, _ = await verifiers.find("tiny-prm", None, lambda *_: False)
+        steps = StepGeneration(MOST_STEPS, step_token="\n", stop_token="####", temperature=TEMPERATURE)
+        search = BeamSearch(steps, _LastStep(verifier), beam_width=KEPT)
+
+        async def answer(problem: Problem) -> bool:
+            written = (await search.ainfer(model, problem.prompt, BEAMS))["content"]
+            found = re.search(r"####\s*(-?\d+)", written)
+            return found is not None and found[1] == problem.answer
+
+        await answer(problems[0])
+        started = time.perf_counter()
+        if together:
+            right = await asyncio.gather(*map(answer, problems))
+        else:
+            right = [await answer(problem) for problem in problems]
+        return time.perf_counter() - started, sum(right)
+    finally:
+        await model.close()
+        await verifiers.close()
+
+
+class _LastStep(AbstractProcessRewardModel):
+    """`tiny-prm` as its_hub asks it: the score of a solution is that of its last step."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+
+    async def ascore(self, prompt: str, steps: list[str]) -> list[float]:
+        return list(await asyncio.gather(*(self._score(prompt, text) for text in steps)))
+
+    async def _score(self, prompt: str, text: str) -> float:
+        lines = [Step(line) for line in text.split("\n") if line]
+        found = await self._verifier.score(ProblemView("", prompt), lines, first=len(lines) - 1)
+        return found.steps[-1]
+
+    def score(self, prompt: str, steps: list[str]) -> list[float]:
+        raise NotImplementedError("its_hub's asynchronous search asks for `ascore`")
