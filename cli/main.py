@@ -21,6 +21,7 @@ COMMANDS = {
     "show": ("cli.show", "how one answer came about: the tree of its candidates"),
     "explain": ("cli.explain", "why one query got its strategy and budget"),
     "report": ("cli.report", "accuracy against cost, one row per job"),
+    "import": ("cli.importing", "bring recorded generations in, as a job like any other"),
     "calibrate": ("cli.calibrate", "measure which strategy pays where, and keep it as a policy"),
     "policies": ("cli.policies", "list, show, compare and exchange policies"),
     "pause": ("cli.control", "stop giving out a job's queries"),
@@ -48,7 +49,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, "import_" if cmd_name == "import" else cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -58,6 +58,10 @@ def count(value: float | None) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f}"
+
+
 def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 

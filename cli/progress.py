@@ -28,7 +28,7 @@ class JobView:
     def __init__(self, database: Database, job_id: int) -> None:
         self._database = database
         self._job_id = job_id
-        self._history: deque[tuple[float, int, int]] = deque()
+        self._history: deque[tuple[float, int, int | None]] = deque()
 
     def read(self) -> dict[str, Any]:
         """One snapshot: the job's summary, what it spent, and the rates."""
@@ -40,6 +40,7 @@ class JobView:
         while now - self._history[0][0] > RATE_SECONDS:
             self._history.popleft()
         first = self._history[0]
+        known = spent["generated_tokens"] is not None and first[2] is not None
         elapsed = now - first[0]
         per_second = (ended - first[1]) / elapsed if elapsed else 0.0
         left = summary["queries"] - ended
@@ -47,7 +48,11 @@ class JobView:
             **summary,
             **spent,
             "ended": ended,
-            "tokens_per_second": (spent["generated_tokens"] - first[2]) / elapsed if elapsed else 0.0,
+            "tokens_per_second": None
+            if not known
+            else (spent["generated_tokens"] - first[2]) / elapsed
+            if elapsed
+            else 0.0,
             "eta_seconds": left / per_second if per_second else None,
         }
 
@@ -61,7 +66,7 @@ class JobView:
         )
         facts = [
             accuracy_so_far(seen),
-            f"{seen['tokens_per_second']:.0f} tokens/s",
+            f"{_rate(seen)} tokens/s",
             f"{output.count(seen['flops'])} FLOPs",
             *([output.dollars(seen["dollars"])] if seen["dollars"] is not None else []),
             f"to go {output.duration(seen['eta_seconds'])}",
@@ -91,5 +96,9 @@ class JobView:
 def line(seen: dict[str, Any]) -> str:
     return (
         f"job {seen['job_id']}: {seen['done']}/{seen['queries']} done, {seen['failed']} failed, "
-        f"{accuracy_so_far(seen)}, {seen['tokens_per_second']:.0f} tokens/s, to go {output.duration(seen['eta_seconds'])}"
+        f"{accuracy_so_far(seen)}, {_rate(seen)} tokens/s, to go {output.duration(seen['eta_seconds'])}"
     )
+
+
+def _rate(seen: dict[str, Any]) -> str:
+    return "unknown" if seen["tokens_per_second"] is None else f"{seen['tokens_per_second']:.0f}"

@@ -29,7 +29,7 @@ def report(jobs: tuple[str, ...], as_json: bool) -> None:
     """One row per JOB (all of them by default): accuracy with its 95 % interval, and everything it cost.
 
     Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
-    if each query ran alone). seq.: the longest chain of tokens each query waited for, summed. cut: completions that
+    if each query ran alone). What an imported recording does not say is unknown. seq.: the longest chain of tokens each query waited for, summed. cut: completions that
     ran into a limit. unread: candidates without a readable answer. Accuracy is over the problems that have a reference
     answer; where some have none, a line says so, and how sure votes and verifier are of the answers. A named JOB of
     sequential revisions has a table of its own: how often the attempts at each position of a chain are right, and what
@@ -98,11 +98,16 @@ def _cells(row: dict[str, Any]) -> list[Any]:
         accuracy.interval(row),
         row["samples"] or 0,
         row["reused_samples"] or 0,
-        output.count(row["total_tokens"] or 0),
-        output.count(row["sequential_tokens"] or 0),
+        output.count(_cost(row, "total_tokens")),
+        output.count(_cost(row, "sequential_tokens")),
         output.count(row["flops_canonical"]) if row["samples"] else "-",
-        f"{row['gpu_seconds'] or 0:.1f}",
+        output.seconds(_cost(row, "gpu_seconds")),
         output.dollars(row["dollars"]),
         output.percent(row["truncated_rate"]),
         output.percent(row["unparsed_rate"]),
     ]
+
+
+def _cost(row: dict[str, Any], name: str) -> Any:
+    """Nothing where nothing was done yet; None, unknown, where it was and nobody told."""
+    return row[name] if row[name] is not None or row["samples"] else 0

@@ -178,6 +178,8 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
             f"{seen['generator']}, {seen['strategy']}" + (f" / {seen['verifier']}" if seen["verifier"] else ""),
         ),
     ]
+    if seen["imported_from"]:
+        facts.append(("imported", f"from {seen['imported_from']}"))
     if seen["done"]:
         note = ", 95 %" + (", oracle" if seen["oracle"] else "")
         graded = f"{seen['correct']}/{seen['graded']} = {accuracy.interval(seen, note)}" if seen["graded"] else None

@@ -69,9 +69,9 @@ def spending(connection: Connection, job_id: int) -> dict[str, Any]:
     """What a job has used so far, attempts in flight not included: one cheap row for live views."""
     row = connection.execute(
         select(
-            func.coalesce(func.sum(USAGE.c.generated_tokens), 0).label("generated_tokens"),
+            _whole(USAGE.c.generated_tokens).label("generated_tokens"),
             func.sum(USAGE.c.flops_canonical).label("flops"),
-            func.sum(USAGE.c.gpu_seconds).label("gpu_seconds"),
+            _whole(USAGE.c.gpu_seconds).label("gpu_seconds"),
             func.sum(USAGE.c.dollars).label("dollars"),
         ).where(USAGE.c.job_id == job_id, USAGE.c.reused.is_(False))
     ).one()
@@ -105,7 +105,7 @@ def health(connection: Connection, job_id: int, now: datetime) -> dict[str, Any]
     ).one()
     wasted = connection.execute(
         select(
-            func.coalesce(func.sum(USAGE.c.prompt_tokens + USAGE.c.generated_tokens), 0).label("wasted_tokens"),
+            _whole(USAGE.c.prompt_tokens + USAGE.c.generated_tokens).label("wasted_tokens"),
             _count(USAGE.c.at_least).label("bounds"),
         ).where(USAGE.c.job_id == job_id, USAGE.c.disposition == "wasted")
     ).one()
@@ -113,7 +113,7 @@ def health(connection: Connection, job_id: int, now: datetime) -> dict[str, Any]
     return {
         **_plain(queries),
         "lost_attempts": connection.execute(lost).scalar_one(),
-        "wasted_tokens": int(wasted.wasted_tokens),
+        "wasted_tokens": None if wasted.wasted_tokens is None else int(wasted.wasted_tokens),
         "wasted_at_least": wasted.bounds > 0,
         "deadline": connection.execute(select(JOB.c.deadline).where(JOB.c.id == job_id)).scalar_one(),
     }
@@ -226,6 +226,11 @@ def candidates_of(connection: Connection, query_id: int) -> list[dict[str, Any]]
 
 def _count(condition: Any) -> Any:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def _whole(value: Any) -> Any:
+    """The sum over all rows, unknown as soon as one of them is."""
+    return case((func.count() == func.count(value), func.coalesce(func.sum(value), 0)))
 
 
 def _rows(connection: Connection, view: str, job_ids: Sequence[int] | None) -> list[dict[str, Any]]:

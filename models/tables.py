@@ -123,7 +123,8 @@ class Job(SQLModel, table=True):
     `spent` and `reserved` are in `cap_unit` (samples, tokens, canonical FLOPs, dollars); `reserved` is the sum of the
     worst cases of the queries in flight (escrow). `sampling_key` names what makes candidates interchangeable: model,
     what its template asks, sampling and seed. `lane` names the generator and its identity: whoever serves other
-    weights under the same name is not rung.
+    weights under the same name is not rung. `imported_from` names the recording that its answers were read from, and is
+    None for a job of ours.
     """
 
     __table_args__ = (UniqueConstraint("fingerprint", "replicate"), Index("job_by_state", "state", "priority", "id"))
@@ -141,6 +142,7 @@ class Job(SQLModel, table=True):
     strategy: str
     budget: str
     oracle: bool = False
+    imported_from: str | None = Field(default=None, sa_type=AnyText)
     sampling_key: str = Field(index=True)
     specification: dict[str, Any] = Field(sa_type=Json)
     versions: dict[str, Any] | None = Field(default=None, sa_type=Json)
@@ -208,7 +210,7 @@ class Query(SQLModel, table=True):
     score: float | None = None
     stopped: str | None = None
     error: str | None = Field(default=None, sa_type=AnyText)
-    sequential_tokens: int = 0
+    sequential_tokens: int | None = 0
     started_at: datetime | None = _time(default=None)
     ended_at: datetime | None = _time(default=None)
 
@@ -256,10 +258,10 @@ class Candidate(SQLModel, table=True):
     score: float | None = None
     step_scores: list[float | None] | None = Field(default=None, sa_type=Json)
     step_logprobs: list[float] | None = Field(default=None, sa_type=Json)
-    prompt_tokens: int = 0
+    prompt_tokens: int | None = 0
     cached_tokens: int | None = None
-    generated_tokens: int = 0
-    gpu_seconds: float = 0.0
+    generated_tokens: int | None = 0
+    gpu_seconds: float | None = 0.0
     disposition: str = "kept"
     reused_from: int | None = Field(default=None, sa_type=Identifier)
 
@@ -269,7 +271,8 @@ class Usage(SQLModel, table=True):
 
     `disposition` is kept, discarded or wasted; `reused` rows were paid by an earlier job and are not spent again.
     `at_least` marks what a lost attempt was last heard to have used. `phase` is generate, score or idle; idle
-    rows belong to a worker, not to a query. `samples` are the solutions begun, `calls` all requests. NULL means unknown. FLOPs are floating-point operations, `flops` as
+    rows belong to a worker, not to a query. `samples` are the solutions begun, `calls` all requests. NULL means unknown, as
+    what a recording does not say; such a row has no attempt. FLOPs are floating-point operations, `flops` as
     executed with prefix caching, `flops_canonical` as if the query ran alone, `flops_2nd` the papers' 2NT.
     """
 
@@ -291,15 +294,15 @@ class Usage(SQLModel, table=True):
     at_least: bool = False
     calls: int = 0
     samples: int = 0
-    prompt_tokens: int = 0
-    canonical_prompt_tokens: int = 0
+    prompt_tokens: int | None = 0
+    canonical_prompt_tokens: int | None = 0
     cached_tokens: int | None = 0
-    generated_tokens: int = 0
-    scored_tokens: int = 0
+    generated_tokens: int | None = 0
+    scored_tokens: int | None = 0
     flops: float | None = 0.0
     flops_canonical: float | None = 0.0
     flops_2nd: float | None = 0.0
-    gpu_seconds: float = 0.0
+    gpu_seconds: float | None = 0.0
     dollars: float | None = None
 
 

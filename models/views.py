@@ -4,34 +4,44 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-QUERY_COST = """
+
+def _whole(value: str, where: str = "u.id IS NOT NULL") -> str:
+    """SQL for the sum over the rows `where` holds, which is unknown (NULL) as soon as one of them is."""
+    unknown = f"MAX(CASE WHEN {where} AND ({value}) IS NULL THEN 1 ELSE 0 END)"
+    return f"CASE WHEN {unknown} = 0 THEN COALESCE(SUM(CASE WHEN {where} THEN {value} END), 0) END"
+
+
+_TOKENS = f"""{_whole("u.prompt_tokens")} AS prompt_tokens,
+       CASE WHEN COUNT(u.id) = COUNT(u.cached_tokens) THEN SUM(u.cached_tokens) END AS cached_tokens,
+       {_whole("u.generated_tokens")} AS generated_tokens,
+       {_whole("u.scored_tokens")} AS scored_tokens,
+       {_whole("u.canonical_prompt_tokens + u.generated_tokens + u.scored_tokens")} AS total_tokens,
+       {_whole("u.generated_tokens", "u.reused")} AS reused_tokens,
+       {_whole("u.generated_tokens", "u.disposition = 'wasted'")} AS wasted_tokens"""
+_COMPUTE = f"""CASE WHEN COUNT(u.id) = COUNT(u.flops) THEN SUM(CASE WHEN u.reused THEN 0 ELSE u.flops END) END AS flops,
+       CASE WHEN COUNT(u.id) = COUNT(u.flops_canonical)
+            THEN SUM(CASE WHEN u.disposition = 'wasted' THEN 0 ELSE u.flops_canonical END) END AS flops_canonical,
+       CASE WHEN COUNT(u.id) = COUNT(u.flops_2nd) THEN SUM(u.flops_2nd) END AS flops_2nd,
+       {_whole("u.gpu_seconds")} AS gpu_seconds,
+       {_whole("u.gpu_seconds", "NOT u.reused")} AS spent_gpu_seconds,
+       SUM(u.dollars) AS dollars,
+       SUM(CASE WHEN u.reused THEN 0 ELSE u.dollars END) AS spent_dollars"""
+
+QUERY_COST = f"""
 CREATE VIEW query_cost AS
 SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
        (SELECT COUNT(*) FROM candidate c WHERE c.query_id = q.id AND c.finish_reason <> 'step') AS samples,
        COALESCE(SUM(CASE WHEN u.reused THEN 0 ELSE u.calls END), 0) AS calls,
-       COALESCE(SUM(u.prompt_tokens), 0) AS prompt_tokens,
-       CASE WHEN COUNT(u.id) = COUNT(u.cached_tokens) THEN SUM(u.cached_tokens) END AS cached_tokens,
-       COALESCE(SUM(u.generated_tokens), 0) AS generated_tokens,
-       COALESCE(SUM(u.scored_tokens), 0) AS scored_tokens,
-       COALESCE(SUM(u.canonical_prompt_tokens + u.generated_tokens + u.scored_tokens), 0) AS total_tokens,
-       COALESCE(SUM(CASE WHEN u.reused THEN u.generated_tokens ELSE 0 END), 0) AS reused_tokens,
-       COALESCE(SUM(CASE WHEN u.disposition = 'wasted' THEN u.generated_tokens ELSE 0 END), 0) AS wasted_tokens,
-       CASE WHEN COUNT(u.id) = COUNT(u.flops) THEN SUM(CASE WHEN u.reused THEN 0 ELSE u.flops END) END AS flops,
-       CASE WHEN COUNT(u.id) = COUNT(u.flops_canonical)
-            THEN SUM(CASE WHEN u.disposition = 'wasted' THEN 0 ELSE u.flops_canonical END) END AS flops_canonical,
-       CASE WHEN COUNT(u.id) = COUNT(u.flops_2nd) THEN SUM(u.flops_2nd) END AS flops_2nd,
-       COALESCE(SUM(u.gpu_seconds), 0) AS gpu_seconds,
-       COALESCE(SUM(CASE WHEN u.reused THEN 0 ELSE u.gpu_seconds END), 0) AS spent_gpu_seconds,
-       SUM(u.dollars) AS dollars,
-       SUM(CASE WHEN u.reused THEN 0 ELSE u.dollars END) AS spent_dollars
+       {_TOKENS},
+       {_COMPUTE}
 FROM query q LEFT JOIN usage u ON u.query_id = q.id
 GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens
-"""
+"""  # noqa: S608  (all of it is ours)
 
 JOB_SUMMARY = """
 CREATE VIEW job_summary AS
 SELECT j.id AS job_id, j.name, j.state, j.reason, j.priority, j.generator, j.lane, j.budget, j.verifier, j.strategy, j.oracle,
-       d.name AS dataset, j.query_count AS queries,
+       j.imported_from, d.name AS dataset, j.query_count AS queries,
        COALESCE(s.pending, 0) AS pending, COALESCE(s.queued, 0) AS queued, COALESCE(s.running, 0) AS running,
        COALESCE(s.done, 0) AS done, COALESCE(s.failed, 0) AS failed, COALESCE(s.cancelled, 0) AS cancelled,
        s.answered, s.correct, s.graded, s.vote_share, s.score, j.cap_amount, j.cap_unit, j.spent, j.reserved, j.created_at, j.opened_at, j.ended_at
@@ -52,9 +62,9 @@ LEFT JOIN (
     FROM query GROUP BY job_id) s ON s.job_id = j.id
 """
 
-COST_ACCURACY = """
+COST_ACCURACY = f"""
 CREATE VIEW cost_accuracy AS
-SELECT s.job_id, s.name, s.dataset, s.generator, s.budget, s.verifier, s.strategy, s.oracle, s.state,
+SELECT s.job_id, s.name, s.dataset, s.generator, s.budget, s.verifier, s.strategy, s.oracle, s.imported_from, s.state,
        s.queries, s.done, s.failed, s.answered, s.correct, s.graded, s.vote_share, s.score,
        CASE WHEN s.graded > 0 THEN CAST(s.correct AS DOUBLE PRECISION) / s.graded END AS accuracy,
        c.samples, c.reused_samples, c.truncated, c.unparsed,
@@ -68,22 +78,15 @@ LEFT JOIN (
            SUM(CASE WHEN finish_reason IN ('length', 'clipped') THEN 1 ELSE 0 END) AS truncated,
            SUM(CASE WHEN answer IS NULL THEN 1 ELSE 0 END) AS unparsed
     FROM candidate WHERE finish_reason <> 'step' GROUP BY job_id) c ON c.job_id = s.job_id
-LEFT JOIN (SELECT job_id, SUM(sequential_tokens) AS sequential_tokens FROM query GROUP BY job_id) q ON q.job_id = s.job_id
 LEFT JOIN (
-    SELECT job_id, SUM(prompt_tokens) AS prompt_tokens,
-           CASE WHEN COUNT(*) = COUNT(cached_tokens) THEN SUM(cached_tokens) END AS cached_tokens,
-           SUM(generated_tokens) AS generated_tokens, SUM(scored_tokens) AS scored_tokens,
-           SUM(canonical_prompt_tokens + generated_tokens + scored_tokens) AS total_tokens,
-           SUM(CASE WHEN reused THEN generated_tokens ELSE 0 END) AS reused_tokens,
-           SUM(CASE WHEN disposition = 'wasted' THEN generated_tokens ELSE 0 END) AS wasted_tokens,
-           CASE WHEN COUNT(*) = COUNT(flops) THEN SUM(CASE WHEN reused THEN 0 ELSE flops END) END AS flops,
-           CASE WHEN COUNT(*) = COUNT(flops_canonical)
-                THEN SUM(CASE WHEN disposition = 'wasted' THEN 0 ELSE flops_canonical END) END AS flops_canonical,
-           CASE WHEN COUNT(*) = COUNT(flops_2nd) THEN SUM(flops_2nd) END AS flops_2nd,
-           SUM(gpu_seconds) AS gpu_seconds, SUM(CASE WHEN reused THEN 0 ELSE gpu_seconds END) AS spent_gpu_seconds,
-           SUM(dollars) AS dollars, SUM(CASE WHEN reused THEN 0 ELSE dollars END) AS spent_dollars
-    FROM usage WHERE job_id IS NOT NULL GROUP BY job_id) u ON u.job_id = s.job_id
-"""
+    SELECT job_id, CASE WHEN COUNT(*) = COUNT(sequential_tokens) THEN SUM(sequential_tokens) END AS sequential_tokens
+    FROM query GROUP BY job_id) q ON q.job_id = s.job_id
+LEFT JOIN (
+    SELECT u.job_id,
+       {_TOKENS},
+       {_COMPUTE}
+    FROM usage u WHERE u.job_id IS NOT NULL GROUP BY u.job_id) u ON u.job_id = s.job_id
+"""  # noqa: S608
 
 VIEWS = {"query_cost": QUERY_COST, "job_summary": JOB_SUMMARY, "cost_accuracy": COST_ACCURACY}
 

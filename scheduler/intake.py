@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -15,7 +15,6 @@ from models.database import Database
 from models.errors import UserError
 from models.transitions import QUERY, table
 from scheduler.fields import BadRow, Row
-from scheduler.readers import DatasetReader
 
 DATASET = table(tables.Dataset)
 PROBLEM = table(tables.Problem)
@@ -26,7 +25,29 @@ Progress = Callable[[str, int], None]
 """Is told what is being done ("checking", "loading", "opening") and how many rows have been."""
 
 
-def load_dataset(database: Database, reader: DatasetReader, *, skip_bad: bool, progress: Progress) -> tuple[int, str]:
+class Problems(Protocol):
+    """What a dataset is loaded from, any number of times: a reader of it, or the problems of a recording."""
+
+    name: str
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        """The rows by their rising numbers, bad ones among them."""
+        ...
+
+    def content_hash(self) -> str:
+        """Names what the rows hold."""
+        ...
+
+    def describe(self) -> str:
+        """One line on where they come from."""
+        ...
+
+    def where(self, number: int) -> str:
+        """A row's place for messages."""
+        ...
+
+
+def load_dataset(database: Database, reader: Problems, *, skip_bad: bool, progress: Progress) -> tuple[int, str]:
     """Load a dataset once; an interrupted load is continued. Returns its row id and content hash.
 
     The whole file is checked before the first row is written, so that a bad one leaves nothing half-done.
@@ -85,7 +106,7 @@ def _default(name: str) -> Any:
     return literal(_QUERY_DEFAULTS[name], QUERY.c[name].type)
 
 
-def _check(reader: DatasetReader, skip_bad: bool, progress: Progress) -> list[dict[str, Any]]:
+def _check(reader: Problems, skip_bad: bool, progress: Progress) -> list[dict[str, Any]]:
     bad: list[dict[str, Any]] = []
     good = 0
     for count, row in enumerate(reader.rows(), start=1):
@@ -103,11 +124,11 @@ def _check(reader: DatasetReader, skip_bad: bool, progress: Progress) -> list[di
     return bad
 
 
-def _bad(reader: DatasetReader, row: BadRow) -> str:
+def _bad(reader: Problems, row: BadRow) -> str:
     return f"{reader.where(row.number)}: {row.reason}; correct it, or leave such rows out with --skip-bad"
 
 
-def _create(database: Database, reader: DatasetReader, content_hash: str, bad: list[dict[str, Any]]) -> int:
+def _create(database: Database, reader: Problems, content_hash: str, bad: list[dict[str, Any]]) -> int:
     with database.transaction() as connection:
         connection.execute(
             _insert(connection, DATASET)
@@ -123,7 +144,7 @@ def _create(database: Database, reader: DatasetReader, content_hash: str, bad: l
         return dataset_id
 
 
-def _load(database: Database, reader: DatasetReader, dataset_id: int, loaded: int, progress: Progress) -> None:
+def _load(database: Database, reader: Problems, dataset_id: int, loaded: int, progress: Progress) -> None:
     for batch in _batches(_good(reader)):
         end = batch[-1].number
         if end <= loaded:
@@ -168,7 +189,7 @@ def _batches(rows: Iterator[Row]) -> Iterator[tuple[Row, ...]]:
         yield batch
 
 
-def _good(reader: DatasetReader) -> Iterator[Row]:
+def _good(reader: Problems) -> Iterator[Row]:
     return (row for row in reader.rows() if isinstance(row, Row))
 
 

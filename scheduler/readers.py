@@ -16,7 +16,7 @@ from models.errors import UserError
 from scheduler.fields import BadRow, Columns, FieldMap, Row, choose_columns
 from scheduler.formats import FORMAT_LIST, FORMATS, Item, reading
 
-__all__ = ["BadRow", "DatasetReader", "FieldMap", "Row", "open_dataset"]
+__all__ = ["BadRow", "DatasetReader", "FieldMap", "Row", "Source", "file_source", "open_dataset"]
 
 _ROWS_LOOKED_AT = 100
 _HUB = "hf:"
@@ -25,7 +25,7 @@ _HUB = "hf:"
 class DatasetReader:
     """A dataset that can be read from its beginning any number of times, in memory that does not grow with it."""
 
-    def __init__(self, source: _Source, columns: Columns, present: tuple[str, ...], limit: int | None) -> None:
+    def __init__(self, source: Source, columns: Columns, present: tuple[str, ...], limit: int | None) -> None:
         self.name = source.name
         self._source = source
         self._columns = columns
@@ -78,7 +78,7 @@ def open_dataset(
     """
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: give at least 1")
-    opened = _hub_source(source, split) if source.startswith(_HUB) else _file_source(source)
+    opened = _hub_source(source, split) if source.startswith(_HUB) else file_source(source)
     first: Mapping[str, Any] | None = None
     fault: BadRow | None = None
     with closing(opened.items()) as items:
@@ -102,7 +102,7 @@ def open_dataset(
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """Where rows come from. `unit` is what their numbers count; `feed` gives every byte (or the revision) to a hash."""
 
     name: str
@@ -113,7 +113,12 @@ class _Source:
     feed: Callable[[Callable[[bytes], None]], None]
 
 
-def _file_source(source: str) -> _Source:
+def file_source(source: str) -> Source:
+    """A file as a stream of numbered rows, whatever they hold.
+
+    Raises:
+        UserError: it is missing, a directory, empty or of unknown format.
+    """
     path = Path(source).expanduser()
     ending = next((ending for ending in FORMATS if path.name.lower().endswith(ending)), None)
     if path.is_dir():
@@ -139,10 +144,10 @@ def _file_source(source: str) -> _Source:
             while chunk := stream.read(2**20):
                 update(chunk)
 
-    return _Source(path.name[: -len(ending)] or path.name, source, name, unit, lambda: read(path), feed)
+    return Source(path.name[: -len(ending)] or path.name, source, name, unit, lambda: read(path), feed)
 
 
-def _hub_source(source: str, split: str) -> _Source:
+def _hub_source(source: str, split: str) -> Source:
     name, _, config = source.removeprefix(_HUB).partition(":")
     if name.count("/") != 1 or not all(name.split("/")):
         raise UserError(f"{source}: write hf:owner/name or hf:owner/name:config")
@@ -169,7 +174,7 @@ def _hub_source(source: str, split: str) -> _Source:
     def feed(update: Callable[[bytes], None]) -> None:
         update(json.dumps([name, config, split, revision]).encode())
 
-    return _Source(name, label, "hub", "row", items, feed)
+    return Source(name, label, "hub", "row", items, feed)
 
 
 def _asked(label: str, ask: Callable[[], Any]) -> Any:

@@ -18,10 +18,10 @@ from sqlmodel import SQLModel
 from models.database import Database, _alembic_config, check_version, current_version, upgrade
 from models.errors import UserError
 from models.transitions import CANDIDATE, JOB, Outcome
-from models.views import VIEWS
+from models.views import VIEWS, drop_views
 from tests.builders import DATASET, ManualClock, add_job, candidate_row, claimed, commit, count, force, job_of, rows
 
-NEWEST = "0004"
+NEWEST = "0005"
 
 
 def test_an_empty_database_is_upgraded_to_the_tables_of_the_code(url: str) -> None:
@@ -63,6 +63,43 @@ def test_samples_booked_before_there_were_searches_are_the_calls_of_the_generato
     with database.reading() as connection:
         found = {row.phase: row.samples for row in connection.execute(text("SELECT phase, samples FROM usage"))}
     assert found == {"generate": 7, "score": 0}
+    database.close()
+
+
+def test_what_was_stored_before_there_were_imports_stays_and_may_be_unknown_from_now_on(url: str) -> None:
+    database = Database(url)
+    config = _alembic_config()
+    with database.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        moment, no = "2026-01-01 12:00:00+00:00", {"no": False}
+        for statement in (
+            f"INSERT INTO dataset (id, name, source, content_hash, state, loaded, problem_count, created_at) VALUES (1, 'd', 'd', 'h', 'ready', 1, 1, '{moment}')",
+            "INSERT INTO problem (id, dataset_id, position, key, prompt) VALUES (1, 1, 1, 'k1', '1 + 1?')",
+            "INSERT INTO job (id, name, dataset_id, fingerprint, replicate, state, priority, generator, lane, budget, strategy, oracle, sampling_key, specification, query_count, spent, reserved, created_at) "
+            f"VALUES (1, 'j', 1, 'f', 0, 'done', 5, 'm', 'm', '1', 'greedy', :no, 's', '{{}}', 1, 0, 0, '{moment}')",
+            "INSERT INTO query (id, job_id, problem_id, state, planned, stage, final, gain, attempt, retries, suspect, sequences, reserved, sequential_tokens) VALUES (1, 1, 1, 'done', :no, 0, :no, 1, 0, 0, 0, 1, 0, 7)",
+            "INSERT INTO usage (id, job_id, query_id, phase, model, disposition, reused, at_least, calls, prompt_tokens, canonical_prompt_tokens, generated_tokens, scored_tokens, gpu_seconds) VALUES (1, 1, 1, 'generate', 'm', 'kept', :no, :no, 7, 3, 3, 4, 0, 0)",
+        ):
+            connection.execute(text(statement), no if ":no" in statement else {})
+    upgrade(database)
+    sums = text("SELECT total_tokens, sequential_tokens, gpu_seconds, imported_from FROM cost_accuracy")
+    with database.reading() as connection:
+        assert tuple(connection.execute(sums).one()) == (7, 7, 0, None)
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE usage SET generated_tokens = NULL, gpu_seconds = NULL"))
+        connection.execute(text("UPDATE query SET sequential_tokens = NULL"))
+    with database.reading() as connection:
+        assert tuple(connection.execute(sums).one()) == (None, None, None, None)
+        assert connection.execute(text("SELECT prompt_tokens, wasted_tokens FROM query_cost")).one() == (3, 0)
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE job SET imported_from = 'r.jsonl'"))
+        drop_views(connection)
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+        assert connection.execute(text("SELECT COUNT(*) FROM query")).scalar_one() == 0
+        columns = {column["name"]: column["nullable"] for column in inspect(connection).get_columns("usage")}
+    assert (columns["prompt_tokens"], columns["cached_tokens"]) == (False, True)
     database.close()
 
 

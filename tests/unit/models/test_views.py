@@ -179,3 +179,27 @@ def test_a_lost_attempt_is_wasted_and_left_out_of_the_comparison(database: Datab
     commit(database, Outcome(again, "done", usage=[usage_row()]))
     [found] = view(database, "cost_accuracy", shelf.job_id)
     assert (found.flops, found.flops_canonical, found.wasted_tokens, found.generated_tokens) == (200, 90, 5, 10)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "columns"),
+    [
+        ("prompt_tokens", {"prompt_tokens"}),
+        ("canonical_prompt_tokens", {"total_tokens"}),
+        ("generated_tokens", {"generated_tokens", "total_tokens"}),
+        ("scored_tokens", {"scored_tokens", "total_tokens"}),
+        ("gpu_seconds", {"gpu_seconds", "spent_gpu_seconds"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["query_cost", "cost_accuracy"])
+def test_a_sum_is_unknown_as_soon_as_a_part_of_it_is(
+    database: Database, name: str, unknown: str, columns: set[str]
+) -> None:
+    shelf = add_job(database)
+    [got] = claimed(database, shelf)
+    booked = [usage_row(), usage_row(phase="score", model="prm", **{unknown: None})]
+    commit(database, Outcome(got, "done", candidates=[candidate_row()], usage=booked))
+    [found] = view(database, name, shelf.job_id)
+    costs = {"prompt_tokens", "generated_tokens", "scored_tokens", "total_tokens", "gpu_seconds", "spent_gpu_seconds", "reused_tokens", "wasted_tokens"}  # fmt: skip
+    assert {column for column in costs if getattr(found, column) is None} == columns
+    assert (found.reused_tokens, found.wasted_tokens) == (0, 0)
