@@ -13,6 +13,7 @@ from models import tables
 from models.errors import UserError
 from models.statistics import wilson
 from models.transitions import ATTEMPT, CANDIDATE, JOB, QUARANTINE_AFTER, QUERY, USAGE, table
+from models.views import of_some_jobs
 
 PROBLEM = table(tables.Problem)
 PAGE = 1000
@@ -237,7 +238,7 @@ def _rows(connection: Connection, view: str, job_ids: Sequence[int] | None) -> l
     if job_ids is None:
         rows = connection.execute(_typed(text(f"SELECT * FROM {view} ORDER BY job_id")))  # noqa: S608  (a name of ours)
     else:
-        chosen = text(f"SELECT * FROM {view} WHERE job_id IN :ids ORDER BY job_id")  # noqa: S608
+        chosen = text(of_some_jobs(view))
         rows = connection.execute(_typed(chosen.bindparams(bindparam("ids", list(job_ids), expanding=True))))
     return [_plain(row) for row in rows]
 

@@ -38,8 +38,7 @@ FROM query q LEFT JOIN usage u ON u.query_id = q.id
 GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens
 """  # noqa: S608  (all of it is ours)
 
-JOB_SUMMARY = """
-CREATE VIEW job_summary AS
+_JOB_SUMMARY = """
 SELECT j.id AS job_id, j.name, j.state, j.reason, j.priority, j.generator, j.lane, j.budget, j.verifier, j.strategy, j.oracle,
        j.imported_from, d.name AS dataset, j.query_count AS queries,
        COALESCE(s.pending, 0) AS pending, COALESCE(s.queued, 0) AS queued, COALESCE(s.running, 0) AS running,
@@ -59,11 +58,10 @@ LEFT JOIN (
            SUM(CASE WHEN state = 'done' AND correct IS NOT NULL THEN 1 ELSE 0 END) AS graded,
            AVG(CASE WHEN state = 'done' AND voters > 0 THEN CAST(votes AS DOUBLE PRECISION) / voters END) AS vote_share,
            AVG(CASE WHEN state = 'done' THEN score END) AS score
-    FROM query GROUP BY job_id) s ON s.job_id = j.id
+    FROM query WHERE {jobs} GROUP BY job_id) s ON s.job_id = j.id
 """
 
-COST_ACCURACY = f"""
-CREATE VIEW cost_accuracy AS
+_COST_ACCURACY = f"""
 SELECT s.job_id, s.name, s.dataset, s.generator, s.budget, s.verifier, s.strategy, s.oracle, s.imported_from, s.state,
        s.queries, s.done, s.failed, s.answered, s.correct, s.graded, s.vote_share, s.score,
        CASE WHEN s.graded > 0 THEN CAST(s.correct AS DOUBLE PRECISION) / s.graded END AS accuracy,
@@ -71,24 +69,41 @@ SELECT s.job_id, s.name, s.dataset, s.generator, s.budget, s.verifier, s.strateg
        u.prompt_tokens, u.cached_tokens, u.generated_tokens, u.scored_tokens, u.total_tokens,
        q.sequential_tokens, u.reused_tokens, u.wasted_tokens,
        u.flops, u.flops_canonical, u.flops_2nd, u.gpu_seconds, u.spent_gpu_seconds, u.dollars, u.spent_dollars
-FROM job_summary s
+FROM {{job_summary}} s
 LEFT JOIN (
     SELECT job_id, COUNT(*) AS samples,
            SUM(CASE WHEN reused_from IS NOT NULL THEN 1 ELSE 0 END) AS reused_samples,
            SUM(CASE WHEN finish_reason IN ('length', 'clipped') THEN 1 ELSE 0 END) AS truncated,
            SUM(CASE WHEN answer IS NULL THEN 1 ELSE 0 END) AS unparsed
-    FROM candidate WHERE finish_reason <> 'step' GROUP BY job_id) c ON c.job_id = s.job_id
+    FROM candidate WHERE finish_reason <> 'step' AND {{candidates}} GROUP BY job_id) c ON c.job_id = s.job_id
 LEFT JOIN (
     SELECT job_id, CASE WHEN COUNT(*) = COUNT(sequential_tokens) THEN SUM(sequential_tokens) END AS sequential_tokens
-    FROM query GROUP BY job_id) q ON q.job_id = s.job_id
+    FROM query WHERE {{jobs}} GROUP BY job_id) q ON q.job_id = s.job_id
 LEFT JOIN (
     SELECT u.job_id,
        {_TOKENS},
        {_COMPUTE}
-    FROM usage u WHERE u.job_id IS NOT NULL GROUP BY u.job_id) u ON u.job_id = s.job_id
+    FROM usage u WHERE {{jobs}} GROUP BY u.job_id) u ON u.job_id = s.job_id
 """  # noqa: S608
 
-VIEWS = {"query_cost": QUERY_COST, "job_summary": JOB_SUMMARY, "cost_accuracy": COST_ACCURACY}
+_ALL_JOBS = "job_id IS NOT NULL"
+
+VIEWS = {
+    "query_cost": QUERY_COST,
+    "job_summary": f"CREATE VIEW job_summary AS {_JOB_SUMMARY.format(jobs=_ALL_JOBS)}",
+    "cost_accuracy": f"CREATE VIEW cost_accuracy AS {_COST_ACCURACY.format(jobs=_ALL_JOBS, candidates=_ALL_JOBS, job_summary='job_summary')}",
+}
+
+
+def of_some_jobs(view: str) -> str:
+    """`job_summary` or `cost_accuracy` as a statement about the jobs in the parameter `ids` alone: neither database
+    carries a condition on a view's row into the sums within, so that a small job would wait for all others."""
+    jobs = "job_id IN :ids"
+    summary = rows = _JOB_SUMMARY.format(jobs=jobs)
+    if view == "cost_accuracy":
+        candidates = f"query_id IN (SELECT id FROM query WHERE {jobs})"  # noqa: S608
+        rows = _COST_ACCURACY.format(jobs=jobs, candidates=candidates, job_summary=f"({summary})")
+    return f"SELECT * FROM ({rows}) AS chosen WHERE {jobs} ORDER BY job_id"  # noqa: S608
 
 
 def drop_views(connection: Connection) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, text
 
 from models import reports, transitions
 from models.database import Database
 from models.errors import UserError
 from models.statistics import wilson
 from models.transitions import Outcome
+from models.views import of_some_jobs
 from tests.builders import (
     LEASE,
     ManualClock,
@@ -77,6 +80,24 @@ def answered(database: Database) -> Shelf:
         )
     commit(database, Outcome(claims[3], "failed", reason="the prompt is too long"))
     return shelf
+
+
+@pytest.mark.parametrize("view", ["job_summary", "cost_accuracy"])
+def test_a_named_job_is_read_without_the_others(database: Database, answered: Shelf, view: str) -> None:
+    add_job(database, 3)
+    read = reports.job_summaries if view == "job_summary" else reports.cost_accuracy
+    with database.reading() as connection:
+        everything = read(connection)
+        (one,) = read(connection, [answered.job_id])
+        assert one in everything
+        assert len(everything) == 2
+        if database.is_sqlite:
+            plan = connection.execute(
+                text(f"EXPLAIN QUERY PLAN {of_some_jobs(view)}").bindparams(
+                    bindparam("ids", [answered.job_id], expanding=True)
+                )
+            ).all()
+            assert not [row.detail for row in plan if re.match(r"SCAN (query|candidate|u)\b", row.detail)]
 
 
 def test_accuracy_comes_with_its_interval_and_rates(database: Database, answered: Shelf) -> None:
