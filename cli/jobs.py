@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import output
-from models import reports
+from models import reports, snapshots
 from models.database import open_database
 
 STATES = ["loading", "open", "paused", "done", "cancelled", "budget_exhausted"]
@@ -27,7 +27,7 @@ def jobs(states: tuple[str, ...], as_json: bool) -> None:
     """
     with open_database().reading() as connection:
         chosen = reports.job_ids(connection, states) if states else None
-        rows = reports.job_summaries(connection, chosen)
+        rows = snapshots.summaries(connection, chosen)
     if as_json:
         output.print_json(rows)
         return

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cli import output
 from cli.accuracy import accuracy_so_far
-from models import reports
+from models import snapshots
 from models.database import Database
 
 REFRESH_SECONDS = 0.5
@@ -33,8 +33,8 @@ class JobView:
     def read(self) -> dict[str, Any]:
         """One snapshot: the job's summary, what it spent, and the rates."""
         with self._database.reading() as connection:
-            summary = reports.job_summaries(connection, [self._job_id])[0]
-            spent = reports.spending(connection, self._job_id)
+            summary = snapshots.summaries(connection, [self._job_id])[0]
+            spent = snapshots.spending(connection, self._job_id)
         now, ended = time.monotonic(), summary["done"] + summary["failed"] + summary["cancelled"]
         self._history.append((now, ended, spent["generated_tokens"]))
         while now - self._history[0][0] > RATE_SECONDS:

@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Connection
 
 from cli import accuracy, output
-from models import courses, heartbeats, reports
+from models import heartbeats, reports, snapshots
 from models.budgets import format_budget
 from models.database import Database, open_database
 from models.statistics import wilson
@@ -57,7 +57,7 @@ def read_status(database: Database, wanted: str) -> dict[str, Any]:
     with database.reading() as connection:
         job_id = reports.find_job(connection, wanted)
         now = database.clock.now(connection)
-        summary = reports.job_summaries(connection, [job_id])[0]
+        summary = snapshots.summaries(connection, [job_id])[0]
         health = reports.health(connection, job_id, now)
         failures = reports.failures(connection, job_id)
         processes = heartbeats.live_processes(connection, now)
@@ -81,7 +81,7 @@ def read_status(database: Database, wanted: str) -> dict[str, Any]:
 
 
 def _bins(connection: Connection, job_id: int) -> list[dict[str, Any]]:
-    return courses.bins(connection, job_id, [name for name, entry in registry.STRATEGIES.items() if entry.samples])
+    return snapshots.bins(connection, job_id, [name for name, entry in registry.STRATEGIES.items() if entry.samples])
 
 
 def _worker(process: Any, now: datetime) -> dict[str, Any]:
@@ -180,6 +180,8 @@ def _facts(seen: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if seen["imported_from"]:
         facts.append(("imported", f"from {seen['imported_from']}"))
+    if seen["as_of"] is not None:
+        facts.append(("sums", f"as of {seen['as_of']:%H:%M:%S} UTC: of so many queries they are added up now and then"))
     if seen["done"]:
         note = ", 95 %" + (", oracle" if seen["oracle"] else "")
         graded = f"{seen['correct']}/{seen['graded']} = {accuracy.interval(seen, note)}" if seen["graded"] else None

@@ -7,7 +7,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, TextClause, and_, bindparam, case, func, select, text, tuple_
+from sqlalchemy import (
+    Boolean,
+    Connection,
+    TextClause,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 
 from models import tables
 from models.errors import UserError
@@ -49,6 +62,11 @@ def job_ids(connection: Connection, states: Sequence[str]) -> list[int]:
 def job_summaries(connection: Connection, job_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Rows of the view `job_summary`, by id."""
     return _rows(connection, "job_summary", job_ids)
+
+
+def job_rows(connection: Connection, job_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of the view `job_summary` without what would have to be added up over the queries."""
+    return _rows(connection, "job", job_ids)
 
 
 def cost_accuracy(connection: Connection, job_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
@@ -96,21 +114,22 @@ def health(connection: Connection, job_id: int, now: datetime) -> dict[str, Any]
 
     `wasted_tokens` is a lower bound where `wasted_at_least` is set: a lost attempt's last words are missing.
     """
+    # Literals, not parameters: only so can the partial indexes serve, which hold nothing but such rows.
     live = QUERY.c.state.in_(("pending", "queued", "running"))
     queries = connection.execute(
         select(
             _count(and_(live, QUERY.c.suspect > 0)).label("suspects"),
             _count(and_(QUERY.c.state == "failed", QUERY.c.suspect > QUARANTINE_AFTER)).label("quarantined"),
             _count(and_(QUERY.c.state == "pending", QUERY.c.not_before > now)).label("retrying"),
-        ).where(QUERY.c.job_id == job_id)
+        ).where(QUERY.c.job_id == job_id, or_(QUERY.c.suspect > literal_column("0"), QUERY.c.not_before.is_not(None)))
     ).one()
     wasted = connection.execute(
         select(
             _whole(USAGE.c.prompt_tokens + USAGE.c.generated_tokens).label("wasted_tokens"),
             _count(USAGE.c.at_least).label("bounds"),
-        ).where(USAGE.c.job_id == job_id, USAGE.c.disposition == "wasted")
+        ).where(USAGE.c.job_id == job_id, USAGE.c.disposition == literal_column("'wasted'"))
     ).one()
-    lost = select(func.count()).where(ATTEMPT.c.job_id == job_id, ATTEMPT.c.state == "lost")
+    lost = select(func.count()).where(ATTEMPT.c.job_id == job_id, ATTEMPT.c.state == literal_column("'lost'"))
     return {
         **_plain(queries),
         "lost_attempts": connection.execute(lost).scalar_one(),

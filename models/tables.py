@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, Text, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
@@ -59,6 +59,11 @@ def _key() -> Any:
 
 def _reference(column: str, **options: Any) -> Any:
     return Field(foreign_key=column, sa_type=Identifier, **options)
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the few rows that `where` holds for; a statement that says the same finds them without the others."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Dataset(SQLModel, table=True):
@@ -158,6 +163,16 @@ class Job(SQLModel, table=True):
     ended_at: datetime | None = _time(default=None)
 
 
+class Snapshot(SQLModel, table=True):
+    """The sums of a large job (`models.snapshots`) when the scheduler took them last, and when it will again."""
+
+    job_id: int | None = Field(default=None, foreign_key="job.id", primary_key=True, sa_type=Identifier)
+    taken_at: datetime = _time()
+    due_at: datetime | None = _time(default=None)
+    job_state: str
+    sums: dict[str, Any] = Field(sa_type=Json)
+
+
 class Query(SQLModel, table=True):
     """One problem inside one job. `attempt` fences commits; `suspect` counts the worker deaths it was present at.
 
@@ -176,6 +191,7 @@ class Query(SQLModel, table=True):
         Index("query_by_gain", "job_id", "state", "gain", "id"),
         Index("query_by_problem", "problem_id"),
         Index("query_by_lease", "state", "lease_until"),
+        _partial("query_in_trouble", "job_id", where="suspect > 0 OR not_before IS NOT NULL"),
     )
     id: int | None = _key()
     job_id: int = _reference("job.id")
@@ -221,7 +237,11 @@ class Attempt(SQLModel, table=True):
     `running_usage` is what the last heartbeat said of its cost; it is booked as wasted when the attempt is lost.
     """
 
-    __table_args__ = (UniqueConstraint("query_id", "number"), Index("attempt_by_job", "job_id", "ended_at"))
+    __table_args__ = (
+        UniqueConstraint("query_id", "number"),
+        Index("attempt_by_job", "job_id", "ended_at"),
+        _partial("attempt_lost", "job_id", where="state = 'lost'"),
+    )
     id: int | None = _key()
     job_id: int = _reference("job.id")
     query_id: int = _reference("query.id")
@@ -281,6 +301,7 @@ class Usage(SQLModel, table=True):
         Index("usage_by_query", "query_id"),
         Index("usage_by_job", "job_id"),
         Index("usage_by_worker", "worker_id", "phase"),
+        _partial("usage_wasted", "job_id", where="disposition = 'wasted'"),
     )
     id: int | None = _key()
     job_id: int | None = _reference("job.id", default=None)

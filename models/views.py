@@ -96,9 +96,12 @@ VIEWS = {
 
 
 def of_some_jobs(view: str) -> str:
-    """`job_summary` or `cost_accuracy` as a statement about the jobs in the parameter `ids` alone: neither database
+    """`job_summary` (or `job`, the same without sums over queries) or `cost_accuracy` as a statement about the jobs in the parameter `ids` alone: neither database
     carries a condition on a view's row into the sums within, so that a small job would wait for all others."""
     jobs = "job_id IN :ids"
+    if view == "job":
+        jobs_alone = _JOB_SUMMARY.format(jobs="job_id IS NULL")
+        return f"SELECT * FROM ({jobs_alone}) AS chosen WHERE {jobs} ORDER BY job_id"  # noqa: S608
     summary = rows = _JOB_SUMMARY.format(jobs=jobs)
     if view == "cost_accuracy":
         candidates = f"query_id IN (SELECT id FROM query WHERE {jobs})"  # noqa: S608

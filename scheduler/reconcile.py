@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, func, select
 
+from models import snapshots
 from models.database import Database
 from models.transitions import ATTEMPT, JOB, QUERY, end_job, expire_leases, pause_job, ring_again
 from scheduler.doorbell import Bell, Doorbell
+from strategies import registry
 
 IDENTICAL_FAILURES = 20
 """This many failed attempts in a row for the same reason pause a job."""
@@ -43,6 +45,7 @@ class Reconciler:
                     pause_job(connection, job.id, reason)
                 elif _is_over(connection, job.id):
                     end_job(connection, job.id, "done", now, None)
+        snapshots.take(self._database, _staged())
 
     def _ring_lost_bells(self) -> None:
         """Ring again where fewer messages exist than were rung, two sweeps in a row: a waiting bell is not a lost one.
@@ -88,6 +91,11 @@ class Reconciler:
             for row in rows
             if row.id in still
         ]
+
+
+def _staged() -> dict[str, list[str]]:
+    votes = [name for name, entry in registry.STRATEGIES.items() if entry.samples]
+    return {name: votes for name, entry in registry.STRATEGIES.items() if entry.scheduled}
 
 
 def _in_state(state: str) -> Select[str, int]:
