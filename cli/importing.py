@@ -19,9 +19,12 @@ from models.database import open_database
 from models.templates import AnswerKind
 
 if TYPE_CHECKING:
+    from models.database import Database
     from models.recorded import Choice
     from models.templates import Template
-    from scheduler.recordings.imports import Import, Known
+    from scheduler.intake import Progress
+    from scheduler.recordings.gathering import Recording
+    from scheduler.recordings.imports import Import, Known, Wish
     from worker.differences import Tally
     from worker.grading import GradingPool
     from worker.recorded import Judged
@@ -68,39 +71,60 @@ def import_(
       tts-jobs import batch_output.jsonl --dataset problems.jsonl
       tts-jobs report last
     """
-    from scheduler.readers import open_dataset
-    from scheduler.recordings.gathering import gather
-    from scheduler.recordings.imports import Wish, choice_of, open_import
+    from scheduler.recordings.imports import Wish
 
-    database = open_database()
-    wish = Wish(**wishes)
-    with ExitStack() as stack:
-        loading = stack.enter_context(Loading(as_json))
-        reader = None if dataset is None else open_dataset(dataset)
-        recording = gather(files, format=format_, dataset=reader, progress=loading)
-        stack.callback(recording.close)
-        drafted = None if differences is None else stack.enter_context(replacing(Path(differences)))
-        made = open_import(database, recording, wish, reader, new=new, progress=loading)
-        known, tally = made.state == "done", None
-        if not known or drafted is not None:
-            tally = _bring_in(made, choice_of(made.specification, wish), drafted, loading)
-        if not known:
-            made.finish()
-    facts = recording.facts
-    said = {
-        "job_id": made.job_id, "created": not known, "state": made.state, "format": recording.layout.name,
-        "strategy": made.specification.strategy, "queries": recording.problems, "samples": facts.solutions,
-        "compared": None if tally is None else _compared(tally), "notes": _notes(made, recording, known),
-    }  # fmt: skip
+    with Loading(as_json) as loading:
+        said = import_recording(
+            open_database(), files, Wish(**wishes), loading, layout=format_, dataset=dataset, differences=differences, new=new
+        )  # fmt: skip
     if as_json:
         output.print_json(said)
         return
-    _show(said, recording.label, differences)
+    _show(said, differences)
 
 
-def _bring_in(made: Import, choice: Choice, drafted: IO[bytes] | None, loading: Loading) -> Tally:
-    """Judge every problem and store those that are not there yet. What was stored by an earlier command is judged again
-    for the comparison alone."""
+def import_recording(
+    database: Database,
+    files: Sequence[str],
+    wish: Wish,
+    progress: Progress,
+    *,
+    layout: str | None = None,
+    dataset: str | None = None,
+    differences: str | None = None,
+    new: bool = False,
+) -> dict[str, Any]:
+    """Import the files of one run, or find the job that they are already, and say what `--json` prints.
+
+    Raises:
+        UserError: a file is no recording, or what is wished for does not go with it.
+    """
+    from scheduler.readers import open_dataset
+    from scheduler.recordings.gathering import gather
+    from scheduler.recordings.imports import choice_of, open_import
+
+    with ExitStack() as stack:
+        reader = None if dataset is None else open_dataset(dataset)
+        recording = gather(files, format=layout, dataset=reader, progress=progress)
+        stack.callback(recording.close)
+        drafted = None if differences is None else stack.enter_context(replacing(Path(differences)))
+        made = open_import(database, recording, wish, reader, new=new, progress=progress)
+        known, tally, late = made.state == "done", None, 0
+        if not known or drafted is not None:
+            tally, late = _bring_in(made, choice_of(made.specification, wish), drafted, progress)
+        if not known:
+            made.finish()
+        return {
+            "job_id": made.job_id, "created": not known, "state": made.state, "source": recording.label,
+            "format": recording.layout.name, "strategy": made.specification.strategy, "queries": recording.problems,
+            "samples": recording.facts.solutions, "compared": None if tally is None else _compared(tally),
+            "notes": _notes(made, recording, known, late),
+        }  # fmt: skip
+
+
+def _bring_in(made: Import, choice: Choice, drafted: IO[bytes] | None, progress: Progress) -> tuple[Tally, int]:
+    """Judge every problem and store those that are not there yet; what an earlier command stored is judged again for the
+    comparison alone. Returns it, and how many comparisons of answers came to no end in time."""
     from models.transitions.imports import ImportedQuery
     from worker.differences import Tally
     from worker.grading import GradingPool
@@ -123,10 +147,10 @@ def _bring_in(made: Import, choice: Choice, drafted: IO[bytes] | None, loading: 
                 ]  # fmt: skip
                 made.store(done + 1, queries)
                 done += len(page)
-                loading("importing", done)
+                progress("importing", done)
     finally:
         pool.close()
-    return tally
+    return tally, pool.timeouts + pool.crashes
 
 
 async def _judge(page: Sequence[Known], template: Template, pool: GradingPool, choice: Choice) -> list[Judged]:
@@ -161,9 +185,11 @@ def _compared(tally: Tally) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _notes(made: Import, recording: Any, known: bool) -> list[str]:
+def _notes(made: Import, recording: Recording, known: bool, late: int) -> list[str]:
     facts, strategy = recording.facts, made.specification.strategy
     notes = [] if not known else [f"job {made.job_id} was imported before; --new makes another"]
+    if late:
+        notes.append(f"{late} comparisons of two answers took too long, and count them as different")
     if facts.referenced == 0 and recording.layout.name != "openai-batch":
         notes.append("the recording holds no reference answers, so that nothing is graded unless --dataset has them")
     if strategy in ("majority_vote", "best_of_n", "weighted_vote") and 2 * facts.repeated > recording.problems:
@@ -174,10 +200,10 @@ def _notes(made: Import, recording: Any, known: bool) -> list[str]:
     return notes
 
 
-def _show(said: dict[str, Any], label: str, differences: str | None) -> None:
+def _show(said: dict[str, Any], differences: str | None) -> None:
     if said["created"]:
         output.console.print(
-            f"job {said['job_id']}: {said['queries']:,} problems with {said['samples']:,} solutions of {output.safe(label)} "
+            f"job {said['job_id']}: {said['queries']:,} problems with {said['samples']:,} solutions of {output.safe(said['source'])} "
             f"({said['format']}) imported as {said['strategy']}; see it with `tts-jobs report {said['job_id']}`",
             soft_wrap=True,
         )

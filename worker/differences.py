@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.recorded import Prediction, Recorded, Sample
+from models.templates import Template
 from strategies.protocols import Answers, ProblemView
 from strategies.task import Candidate
 from strategies.votes import leaders, one_vote, verdict
+from worker.extraction import extract_answer
 
 ANSWERS = "answers read"
 VERDICTS = "verdicts"
+_LAST_NUMBER = "extraction: the last number of a solution that announces another answer, or none"
 _EMPTY = ("", "\\boxed{}")
 
 
@@ -76,8 +79,11 @@ class Verdicts:
 class Comparison:
     """Of one problem's graded candidates, which have their answers, classes and scores, with the recording."""
 
-    def __init__(self, recorded: Recorded, candidates: Sequence[Candidate], verdicts: Verdicts) -> None:
+    def __init__(
+        self, recorded: Recorded, candidates: Sequence[Candidate], verdicts: Verdicts, template: Template
+    ) -> None:
         self.tally = Tally()
+        self._anywhere = replace(template, answer="number", last_number_fallback=True)
         self._recorded, self._candidates, self._verdicts = recorded, candidates, verdicts
         self._key, self._reference = verdicts.problem.key, verdicts.problem.answer
 
@@ -86,7 +92,7 @@ class Comparison:
             if sample.prediction is not None:
                 theirs = sample.prediction or None
                 same = await self._verdicts.same(theirs, candidate.answer)
-                reason = "" if same else _read_otherwise(theirs, candidate)
+                reason = "" if same else await self._read_otherwise(theirs, candidate)
                 await self._note(ANSWERS, number, theirs, candidate.answer, same, reason)
             if sample.verdict is not None and self._reference is not None:
                 await self._compare_verdict(number, sample, candidate)
@@ -110,7 +116,7 @@ class Comparison:
             held = "equal" if ours else "different"
             reason = f"equivalence: we hold this answer and the reference to be {held}"
         else:
-            reason = f"extraction: {_read_otherwise(theirs, candidate)}"
+            reason = await self._read_otherwise(theirs, candidate)
         self._count(VERDICTS, same, sample.verdict, ours)
         if not same:
             self.tally.differences.append(
@@ -142,6 +148,8 @@ class Comparison:
             return "extraction: the recording chose a solution in which it read no answer; ours abstains"
         members = [one for one in first if await self._verdicts.same(one.answer, theirs)]
         if not members:
+            if await self._is_last_number(theirs, first):
+                return _LAST_NUMBER
             return "extraction: we read this answer in none of these solutions"
         if ours is None:
             return "extraction: we read an answer in none of the solutions that could be chosen"
@@ -156,6 +164,22 @@ class Comparison:
         if abs(sums[0] - sums[1]) < 1e-9:
             return "a tie of votes"
         return "votes: answers that we hold to be equal, or read, are counted together differently"
+
+    async def _read_otherwise(self, theirs: str | None, candidate: Candidate) -> str:
+        if candidate.answer is None and candidate.finish_reason != "stop":
+            return "extraction: the solution was cut, and we read no answer in it"
+        if theirs is not None and await self._is_last_number(theirs, [candidate]):
+            return _LAST_NUMBER
+        if candidate.answer is None:
+            return "extraction: we read no answer in it"
+        if theirs is None:
+            return "extraction: we read an answer where the recording has none"
+        return "extraction: we read another answer in it"
+
+    async def _is_last_number(self, theirs: str, candidates: Sequence[Candidate]) -> bool:
+        """Whether it stands last in a solution in which we read something else, or nothing."""
+        found = {extract_answer(one.text, self._anywhere) for one in candidates}
+        return any([await self._verdicts.same(number, theirs) for number in found if number is not None])
 
     async def _note(
         self,
@@ -184,9 +208,3 @@ class Comparison:
 
 def _weight(prediction: Prediction, first: Sequence[Candidate]) -> Callable[[Candidate], float]:
     return one_vote if prediction.rule == "majority_vote" else verdict(first)
-
-
-def _read_otherwise(theirs: str | None, candidate: Candidate) -> str:
-    if candidate.answer is None:
-        return "it was cut, and we read no answer" if candidate.finish_reason != "stop" else "we read no answer in it"
-    return "we read an answer where the recording has none" if theirs is None else "we read another answer in it"

@@ -92,18 +92,18 @@ class Import:
             ]
 
     def store(self, first: int, queries: Sequence[ImportedQuery]) -> None:
-        """Store a page that begins with the `first` problem (from 1), unless it is there already.
+        """Store what is not there yet of a page that begins with the `first` problem (from 1).
 
         Raises:
             UserError: the job was cancelled meanwhile.
         """
-        if self.stored >= first:
-            return  # pages are the same every time, so that none is stored in part
-        with self._database.transaction() as connection:
-            if store_imported(connection, self.job_id, first - 1, queries):
-                self.stored = first - 1 + len(queries)
-                return
-        self._follow()
+        while rest := queries[max(self.stored - (first - 1), 0) :]:
+            with self._database.transaction() as connection:
+                stored = store_imported(connection, self.job_id, self.stored, rest)
+            if stored:
+                self.stored += len(rest)
+            else:
+                self._follow()
 
     def finish(self) -> None:
         with self._database.transaction() as connection:
