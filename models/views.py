@@ -1,4 +1,4 @@
-"""SQL views for reading by hand. They hold for SQLite and PostgreSQL alike; `docs/database.md` explains each column."""
+"""SQL views for reading by hand, alike on SQLite and PostgreSQL. `models.view_columns` says what each column means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 QUERY_COST = """
 CREATE VIEW query_cost AS
 SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
+       {seconds} AS seconds,
        (SELECT COUNT(*) FROM candidate c WHERE c.query_id = q.id AND c.finish_reason <> 'step') AS samples,
        COALESCE(SUM(CASE WHEN u.reused THEN 0 ELSE u.calls END), 0) AS calls,
        COALESCE(SUM(u.prompt_tokens), 0) AS prompt_tokens,
@@ -25,7 +26,8 @@ SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.c
        SUM(u.dollars) AS dollars,
        SUM(CASE WHEN u.reused THEN 0 ELSE u.dollars END) AS spent_dollars
 FROM query q LEFT JOIN usage u ON u.query_id = q.id
-GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens
+GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
+         q.started_at, q.ended_at
 """
 
 JOB_SUMMARY = """
@@ -86,6 +88,17 @@ LEFT JOIN (
 """
 
 VIEWS = {"query_cost": QUERY_COST, "job_summary": JOB_SUMMARY, "cost_accuracy": COST_ACCURACY}
+"""Name -> its SQL; `definitions` makes it that of one database."""
+
+_SECONDS = {
+    "sqlite": "ROUND((JULIANDAY(q.ended_at) - JULIANDAY(q.started_at)) * 86400, 3)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM q.ended_at - q.started_at) AS DOUBLE PRECISION)",
+}
+
+
+def definitions(dialect: str) -> dict[str, str]:
+    """The views in the order in which they are made, for `sqlite` or `postgresql`, which subtract moments differently."""
+    return {name: sql.replace("{seconds}", _SECONDS[dialect]) for name, sql in VIEWS.items()}
 
 
 def drop_views(connection: Connection) -> None:
@@ -95,5 +108,5 @@ def drop_views(connection: Connection) -> None:
 
 
 def create_views(connection: Connection) -> None:
-    for definition in VIEWS.values():
+    for definition in definitions(connection.dialect.name).values():
         connection.execute(text(definition))
