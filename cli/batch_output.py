@@ -20,7 +20,7 @@ def batch_rows(database: Database, job_id: int, left_out: Counter[str]) -> Itera
     its other solutions. A failed one has an error with status 500, a cancelled one an error alone.
     """
     with database.reading() as connection:
-        model = reports.job_summaries(connection, [job_id])[0]["generator"]
+        (job,) = reports.job_summaries(connection, [job_id])
     drawn = groupby(candidate_rows(database, job_id), key=lambda row: row["query_id"])
     ahead = next(drawn, None)
     for query in query_rows(database, job_id):
@@ -28,7 +28,7 @@ def batch_rows(database: Database, job_id: int, left_out: Counter[str]) -> Itera
             ahead = next(drawn, None)
         candidates = list(ahead[1]) if ahead is not None and ahead[0] == query["id"] else []
         if query["state"] == "done":
-            yield _line(query, _answered(query, _body(query, model, candidates)), None)
+            yield _line(query, _answered(query, _body(query, job, candidates)), None)
         elif query["state"] == "failed":
             told = {"message": query["error"], "type": "server_error", "param": None, "code": "query_failed"}
             error = {"code": told["code"], "message": told["message"]}
@@ -48,7 +48,7 @@ def _answered(query: dict[str, Any], body: dict[str, Any], status: int = 200) ->
     return {"status_code": status, "request_id": f"req_{query['id']}", "body": body}
 
 
-def _body(query: dict[str, Any], model: str, candidates: list[dict[str, Any]]) -> dict[str, Any]:
+def _body(query: dict[str, Any], job: dict[str, Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
     by_path = {one["path"]: one for one in candidates}
     choices = [
         {
@@ -63,8 +63,8 @@ def _body(query: dict[str, Any], model: str, candidates: list[dict[str, Any]]) -
     return {
         "id": f"chatcmpl-{query['id']}",
         "object": "chat.completion",
-        "created": int(query["ended_at"].timestamp()),
-        "model": model,
+        "created": int((query["ended_at"] or job["created_at"]).timestamp()),
+        "model": job["generator"],
         "choices": choices,
         "usage": _usage(query["tokens"], query["generated_tokens"], query["scored_tokens"]),
     }

@@ -1,6 +1,6 @@
 -- Whether generator or verifier limits a job: what one sample gets, what the choice among them gets, and what a perfect
 -- choice would. `selection_efficiency` is the part of the way from the first to the last that the choice makes; at 0 it
--- is no better than a sample taken at random.
+-- is no better than a sample taken at random, below it is worse.
 WITH chosen AS (
     SELECT q.job_id, q.id, COUNT(*) AS samples, MAX(CASE WHEN q.correct THEN 1.0 ELSE 0.0 END) AS answer,
            AVG(CASE WHEN c.correct THEN 1.0 ELSE 0.0 END) AS one, MAX(CASE WHEN c.correct THEN 1.0 ELSE 0.0 END) AS best

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import insert, select, update
 
-from models import transitions
-from models.transitions import JOB, Outcome
+from cli import exporters
+from models import reports, transitions
+from models.transitions import CANDIDATE, JOB, QUERY, Outcome
 from tests.batches import BatchLine
 from tests.unit.cli.conftest import Desk
 
@@ -130,3 +134,32 @@ def test_what_a_model_says_cannot_break_the_lines(desk: Desk) -> None:
     (line,) = written(desk)
     assert line.completion.model == "m\nodel"
     assert line.completion.choices[0].message.content == "It is \u2028\n\x1b[31m."
+
+
+@pytest.mark.parametrize("options", [("openai-batch",), ("parquet", "--candidates")])
+def test_memory_does_not_grow_with_the_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    job_id = desk.submit(200)
+    desk.commit(desk.claim(job_id, 200))
+    with desk.database.transaction() as connection:
+        ids = connection.execute(select(QUERY.c.id).where(QUERY.c.job_id == job_id)).scalars().all()
+        rows = [
+            {**drawn(f"1{n}", "1", text="y" * 10_000), "job_id": job_id, "query_id": query_id, "attempt": 1}
+            for query_id in ids
+            for n in range(20)
+        ]
+        connection.execute(insert(CANDIDATE), rows)
+        del rows
+    monkeypatch.setattr(reports, "PAGE", 50)
+    monkeypatch.setattr(exporters, "_BATCH", 50)
+    command = ("results", "last", "-o", "out", "--format", *options)
+    assert desk.tts(*command).code == 0
+    tracemalloc.start()
+    try:
+        assert desk.tts(*command).code == 0
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert Path("out").stat().st_size > 100_000
+    assert peak < 5 * 2**20, "the job's text is 40 MB"

@@ -104,6 +104,14 @@ def test_what_a_job_cannot_do_is_a_bad_row(tmp_path: Path, record: Any, reason: 
     assert "\n" not in bad.reason
 
 
+def test_the_request_in_the_documentation_is_read_as_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text("utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith('    {"custom_id"')]
+    reader = opened(tmp_path, json.loads(line))
+    assert list(reader.rows()) == [Row(1, "q1", "Be brief.\n\nWhat is 2 + 3?", "5", None, None)]
+    assert reader.sampling == {"temperature": 0.7, "max_tokens": 256}
+
+
 def test_a_bad_first_request_hides_neither_layout_nor_sampling(tmp_path: Path) -> None:
     reader = opened(tmp_path, request(tools=[1], temperature=1), request("b", temperature=0.5))
     assert reader.sampling == {"temperature": 0.5}
