@@ -66,8 +66,9 @@ def calibrate(
         raise UserError("calibrate needs scikit-learn; run: pip install 'tts-jobs[calibrate]'")
     if budgets[-1] > samples:
         raise UserError(f"--budgets: {budgets[-1]} is more than the {samples} samples drawn; raise --samples")
-    trials = plan_trials(question_of(question), name, samples, budgets, searches, parameters_of(parameters))
-    database, reader = open_database(), reader_of(question)
+    reader = reader_of(question)
+    trials = plan_trials(question_of(question, reader), name, samples, budgets, searches, parameters_of(parameters))
+    database = open_database()
     _check_problems(database, reader, skip_bad=question["skip_bad"], quiet=quiet)
     policy, evidence = _measure(database, reader, trials, budgets, skip_bad=question["skip_bad"], quiet=quiet)
     with database.transaction() as connection:

@@ -46,11 +46,11 @@ def estimate(job: dict[str, Any], as_json: bool) -> None:
     from scheduler import estimation
     from scheduler.submission import specify
 
-    database = _database()
-    request = request_of(job, database)
+    database, reader = _database(), reader_of(job)
+    request = request_of(job, reader, database)
     specification, models = specify(request)
     made = estimation.estimate(
-        _usable(reader_of(job), job["skip_bad"]), specification, models.costs, _experience(database, specification)
+        _usable(reader, job["skip_bad"]), specification, models.costs, _experience(database, specification)
     )
     if not made.queries:
         raise UserError(f"{job['source']}: no usable row; correct the file")

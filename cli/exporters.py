@@ -14,8 +14,9 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -26,16 +27,22 @@ Format = Literal["jsonl", "csv", "parquet"]
 ResultRow = Mapping[str, Any]
 
 _BATCH = 1000
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Characters that JSON may hold as they are, and at which Python's `splitlines` would tear a line of JSON apart."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def write_results(rows: Iterable[ResultRow], target: str, format: Format) -> int:
+def write_results(
+    rows: Iterable[ResultRow], target: str, format: Format, types: Mapping[str, Any] | None = None
+) -> int:
     """Write result rows, one at a time, and return how many there were.
 
     `target` is a path, or "-" for standard output. A file appears, or replaces the one before it, only when all
     rows are in it. Columns of CSV and Parquet are those of the first row. A cell that a spreadsheet would run as
-    a formula is led by ' in CSV; lists and objects are JSON text in CSV and Parquet.
+    a formula is led by ' in CSV; lists and objects are JSON text in CSV and Parquet, but for a list of a type that is
+    told. `types` are those of Parquet's columns (str, bool, int, float, datetime, list[float]); the first rows decide
+    on the type of any other.
 
     Raises:
         UserError: the target cannot be written, the disk is full, pyarrow is missing, or a later row does not
@@ -43,7 +50,7 @@ def write_results(rows: Iterable[ResultRow], target: str, format: Format) -> int
     """
     if format == "parquet" and target == "-":
         raise UserError("Parquet is not text: name a file with --output FILE.parquet")
-    write = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}[format]
+    write = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": partial(_write_parquet, types=types or {})}[format]
     if target == "-":
         sys.stdout.flush()
         with _told("standard output"):
@@ -96,7 +103,7 @@ def _write_jsonl(rows: Iterable[ResultRow], stream: IO[bytes]) -> int:
     count = 0
     with _as_text(stream) as text:
         for row in rows:
-            text.write(_json(row) + "\n")
+            text.write(_json(row).translate(_LINE_ENDS) + "\n")
             count += 1
     return count
 
@@ -115,7 +122,7 @@ def _write_csv(rows: Iterable[ResultRow], stream: IO[bytes]) -> int:
     return count
 
 
-def _write_parquet(rows: Iterable[ResultRow], stream: IO[bytes]) -> int:
+def _write_parquet(rows: Iterable[ResultRow], stream: IO[bytes], types: Mapping[str, Any]) -> int:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -124,8 +131,17 @@ def _write_parquet(rows: Iterable[ResultRow], stream: IO[bytes]) -> int:
     count = 0
     remaining = iter(rows)
     batch = list(itertools.islice(remaining, _BATCH))
-    columns = list(batch[0]) if batch else []
-    schema = pyarrow.schema([pyarrow.field(name, _arrow_type(pyarrow, batch, name)) for name in columns])
+    columns = list(batch[0] if batch else types)
+    told = {
+        str: pyarrow.string(), bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64(),
+        datetime: pyarrow.timestamp("us", tz="UTC"), list[float]: pyarrow.list_(pyarrow.float64()),
+    }  # fmt: skip
+    schema = pyarrow.schema(
+        [
+            pyarrow.field(name, told[types[name]] if name in types else _arrow_type(pyarrow, batch, name))
+            for name in columns
+        ]
+    )
     with parquet.ParquetWriter(stream, schema) as writer:
         while batch:
             for number, row in enumerate(batch, count + 1):
@@ -152,7 +168,8 @@ def _arrow_type(pyarrow: Any, batch: list[ResultRow], name: str) -> Any:
 
 
 def _arrow_array(pyarrow: Any, batch: list[ResultRow], field: Any, before: int) -> Any:
-    cells = [_arrow_cell(row.get(field.name)) for row in batch]
+    values = (row.get(field.name) for row in batch)
+    cells = list(values) if pyarrow.types.is_list(field.type) else [_arrow_cell(value) for value in values]
     if pyarrow.types.is_string(field.type):
         cells = [cell if cell is None or isinstance(cell, str) else _json(cell) for cell in cells]
     elif pyarrow.types.is_floating(field.type):

@@ -59,7 +59,7 @@ _HELD: _Options = [
     click.option("--fail-on-error", type=click.FloatRange(0, 1), help="Pause when more than this share of the queries failed."),
 ]  # fmt: skip
 _READ: _Options = [
-    click.option("--preset", type=click.Choice(["gsm8k", "math", "aime", "svamp", "choice", "generic"]), help="Column layout; recognised by itself otherwise."),
+    click.option("--preset", type=click.Choice(["openai-batch", "gsm8k", "math", "aime", "svamp", "choice", "generic"]), help="Column layout; recognised by itself otherwise."),
     click.option("--field", "fields", multiple=True, metavar="FIELD=COLUMN", help="prompt, answer, key, subject, level or choices."),
     click.option("--split", default="test", show_default=True, help="Split of a hub dataset."),
     click.option("--limit", type=click.IntRange(1), help="Read only the first rows."),
@@ -98,15 +98,26 @@ def reader_of(job: dict[str, Any]) -> DatasetReader:
     from scheduler.readers import open_dataset
 
     fields = parse_field_options(job["fields"]) if job["fields"] else None
-    return open_dataset(job["source"], fields, preset=job["preset"], limit=job["limit"], split=job["split"])
+    reader = open_dataset(job["source"], fields, preset=job["preset"], limit=job["limit"], split=job["split"])
+    taken = [f"{name} {value:g}" for name, value in reader.sampling.items() if job[name] is None]
+    if taken:
+        output.notes.print(
+            f"[dim]as the file asks: {', '.join(taken)}; options of the command come first[/dim]", soft_wrap=True
+        )
+    if reader.sampling.get("temperature") == 0 == (job["temperature"] or 0) and job.get("strategy") != "greedy":
+        output.notes.print(
+            "[yellow]at temperature 0 all samples of a query are alike; --temperature 0.7 lets them differ[/yellow]",
+            soft_wrap=True,
+        )
+    return reader
 
 
-def request_of(job: dict[str, Any], database: Database | None) -> Request:
+def request_of(job: dict[str, Any], reader: DatasetReader, database: Database | None) -> Request:
     """The request that the options make; a named policy is read from `database`, None where there is none yet."""
     from scheduler.submission import Request
 
     return Request(
-        **question_of(job),
+        **question_of(job, reader),
         strategy=job["strategy"],
         parameters=parameters_of(job["parameters"]),
         budget=parse_budget(job["budget"], "--budget"),
@@ -124,10 +135,16 @@ def request_of(job: dict[str, Any], database: Database | None) -> Request:
     )
 
 
-def question_of(job: dict[str, Any]) -> dict[str, Any]:
-    """What `question_options` say, but for the dataset, as fields of a `Request`."""
+def question_of(job: dict[str, Any], reader: DatasetReader) -> dict[str, Any]:
+    """What `question_options` say, but for the dataset, as fields of a `Request`; a dataset's own sampling where they
+    say nothing of it."""
     sampling = {
-        name: job[name] for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens") if job[name] is not None
+        **reader.sampling,
+        **{
+            name: job[name]
+            for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens")
+            if job[name] is not None
+        },
     }
     named = ("generator", "verifier", "template", "answer", "tolerance", "seed")
     return {**{name: job[name] for name in named}, "sampling": sampling}

@@ -37,7 +37,12 @@ def run(job: dict[str, Any], as_json: bool, quiet: bool) -> None:
     reader = reader_of(job)
     with Loading(quiet) as loading:
         submitted = submit(
-            database, reader, request_of(job, database), skip_bad=job["skip_bad"], new=job["new"], progress=loading
+            database,
+            reader,
+            request_of(job, reader, database),
+            skip_bad=job["skip_bad"],
+            new=job["new"],
+            progress=loading,
         )
     say_what_was_ignored(job, submitted)
     if submitted.state not in ("done", "cancelled"):

@@ -28,12 +28,12 @@ def submit(job: dict[str, Any], as_json: bool) -> None:
     """
     from scheduler.submission import submit as submit_job
 
-    database = open_database()
+    database, reader = open_database(), reader_of(job)
     with Loading(as_json) as loading:
         submitted = submit_job(
             database,
-            reader_of(job),
-            request_of(job, database),
+            reader,
+            request_of(job, reader, database),
             skip_bad=job["skip_bad"],
             new=job["new"],
             progress=loading,

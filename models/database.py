@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, Oper
 
 from models.errors import UserError
 from models.settings import settings
-from models.views import VIEWS, create_views, drop_views
+from models.views import create_views, definitions, drop_views
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 POOL_SIZE = 4
@@ -197,7 +197,9 @@ def _is_current(database: Database) -> bool:
         return False
     with database.reading() as connection:
         views = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'view'"))
-        return {name: sql.strip() for name, sql in views} == {name: sql.strip() for name, sql in VIEWS.items()}
+        return {name: sql.strip() for name, sql in views} == {
+            name: sql.strip() for name, sql in definitions("sqlite").items()
+        }
 
 
 def current_version(database: Database) -> str | None:

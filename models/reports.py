@@ -174,6 +174,7 @@ def query_page(connection: Connection, job_id: int, after: int, last: int) -> li
         select(
             QUERY.c.id, PROBLEM.c.key, PROBLEM.c.prompt, QUERY.c.answer, PROBLEM.c.answer.label("reference"),
             QUERY.c.correct, QUERY.c.votes, QUERY.c.voters, QUERY.c.score, QUERY.c.state, QUERY.c.error, QUERY.c.stopped,
+            PROBLEM.c.subject, PROBLEM.c.level, QUERY.c.bin, QUERY.c.strategy, QUERY.c.ended_at,
         )
         .join(PROBLEM, PROBLEM.c.id == QUERY.c.problem_id)
         # With the bare column, SQLite would go through all of the job's queries for every page.
@@ -185,7 +186,8 @@ def query_page(connection: Connection, job_id: int, after: int, last: int) -> li
         return []
     costs = connection.execute(
         text(
-            "SELECT query_id, samples, total_tokens AS tokens, flops_canonical, gpu_seconds, dollars, wasted_tokens "
+            "SELECT query_id, samples, total_tokens AS tokens, generated_tokens, scored_tokens, wasted_tokens, "
+            "sequential_tokens, flops_canonical, gpu_seconds, dollars, seconds "
             "FROM query_cost WHERE query_id BETWEEN :first AND :last"
         ),
         {"first": queries[0].id, "last": queries[-1].id},
@@ -195,12 +197,16 @@ def query_page(connection: Connection, job_id: int, after: int, last: int) -> li
 
 
 def candidate_page(connection: Connection, job_id: int, after: tuple[int, str], last: int) -> list[dict[str, Any]]:
-    """The next `PAGE` candidates of a job behind (query id, path), in that order, each with its problem's key."""
+    """The next `PAGE` candidates of a job behind (query id, path), in that order, each with its problem's
+    key, subject, level and reference answer."""
     rows = connection.execute(
         select(
-            CANDIDATE.c.query_id, PROBLEM.c.key, CANDIDATE.c.path, CANDIDATE.c.text, CANDIDATE.c.answer,
-            CANDIDATE.c.answer_class, CANDIDATE.c.correct, CANDIDATE.c.score, CANDIDATE.c.finish_reason,
-            CANDIDATE.c.generated_tokens.label("tokens"),
+            CANDIDATE.c.query_id, PROBLEM.c.key, PROBLEM.c.subject, PROBLEM.c.level,
+            PROBLEM.c.answer.label("reference"), CANDIDATE.c.attempt, CANDIDATE.c.path, CANDIDATE.c.parent,
+            CANDIDATE.c.text, CANDIDATE.c.answer, CANDIDATE.c.answer_class, CANDIDATE.c.correct, CANDIDATE.c.score,
+            CANDIDATE.c.step_scores, CANDIDATE.c.step_logprobs, CANDIDATE.c.finish_reason, CANDIDATE.c.disposition,
+            CANDIDATE.c.reused_from.is_not(None).label("reused"), CANDIDATE.c.prompt_tokens,
+            CANDIDATE.c.cached_tokens, CANDIDATE.c.generated_tokens, CANDIDATE.c.gpu_seconds,
         )
         .join(QUERY, QUERY.c.id == CANDIDATE.c.query_id)
         .join(PROBLEM, PROBLEM.c.id == QUERY.c.problem_id)

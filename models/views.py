@@ -1,4 +1,4 @@
-"""SQL views for reading by hand. They hold for SQLite and PostgreSQL alike; `docs/database.md` explains each column."""
+"""SQL views for reading by hand, alike on SQLite and PostgreSQL. `models.view_columns` says what each column means."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ _COMPUTE = f"""CASE WHEN COUNT(u.id) = COUNT(u.flops) THEN SUM(CASE WHEN u.reuse
 QUERY_COST = f"""
 CREATE VIEW query_cost AS
 SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
+       {{seconds}} AS seconds,
        (SELECT COUNT(*) FROM candidate c WHERE c.query_id = q.id AND c.finish_reason <> 'step') AS samples,
        COALESCE(SUM(CASE WHEN u.reused THEN 0 ELSE u.calls END), 0) AS calls,
        {_TOKENS},
        {_COMPUTE}
 FROM query q LEFT JOIN usage u ON u.query_id = q.id
-GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens
+GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
+         q.started_at, q.ended_at
 """  # noqa: S608  (all of it is ours)
 
 _JOB_SUMMARY = """
@@ -93,6 +95,17 @@ VIEWS = {
     "job_summary": f"CREATE VIEW job_summary AS {_JOB_SUMMARY.format(jobs=_ALL_JOBS)}",
     "cost_accuracy": f"CREATE VIEW cost_accuracy AS {_COST_ACCURACY.format(jobs=_ALL_JOBS, candidates=_ALL_JOBS, job_summary='job_summary')}",
 }
+"""Name -> its SQL; `definitions` makes it that of one database."""
+
+_SECONDS = {
+    "sqlite": "ROUND((JULIANDAY(q.ended_at) - JULIANDAY(q.started_at)) * 86400, 3)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM q.ended_at - q.started_at) AS DOUBLE PRECISION)",
+}
+
+
+def definitions(dialect: str) -> dict[str, str]:
+    """The views in the order in which they are made, for `sqlite` or `postgresql`, which subtract moments differently."""
+    return {name: sql.replace("{seconds}", _SECONDS[dialect]) for name, sql in VIEWS.items()}
 
 
 def of_some_jobs(view: str) -> str:
@@ -116,5 +129,5 @@ def drop_views(connection: Connection) -> None:
 
 
 def create_views(connection: Connection) -> None:
-    for definition in VIEWS.values():
+    for definition in definitions(connection.dialect.name).values():
         connection.execute(text(definition))

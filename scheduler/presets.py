@@ -10,6 +10,10 @@ from typing import Any
 Record = Mapping[str, Any]
 """One row as the file has it: column name -> value."""
 
+BATCH = "openai-batch"
+MESSAGES = "messages"
+"""The preset of requests to OpenAI's batch API, and the column that `scheduler.batches` puts their prompts into."""
+
 
 def last_boxed(text: str) -> str:
     r"""The content of the last `\boxed{...}` (or `\fbox{...}`), braces balanced; `\boxed 7` is read up to a space or $.
@@ -75,6 +79,10 @@ def _as_it_is(column: str, text: str) -> str:
     return text
 
 
+def _is_request(record: Record) -> bool:
+    return {"custom_id", MESSAGES} <= record.keys()
+
+
 def _is_gsm8k(record: Record) -> bool:
     return "question" in record and "#### " in str(record.get("answer"))
 
@@ -105,6 +113,7 @@ def _is_generic(record: Record) -> bool:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
+        Preset(BATCH, (MESSAGES,), ("answer",), _is_request, _as_it_is, key=("custom_id",)),
         Preset("gsm8k", ("question",), ("answer",), _is_gsm8k, _after_hashes),
         Preset(
             "math",

@@ -8,13 +8,15 @@ import itertools
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from scheduler.batches import flat_items, shared_sampling
 from scheduler.fields import BadRow, Columns, FieldMap, Row, choose_columns
 from scheduler.formats import FORMAT_LIST, FORMATS, Item, reading
+from scheduler.presets import BATCH
 
 __all__ = ["BadRow", "DatasetReader", "FieldMap", "Row", "Source", "file_source", "open_dataset"]
 
@@ -23,10 +25,21 @@ _HUB = "hf:"
 
 
 class DatasetReader:
-    """A dataset that can be read from its beginning any number of times, in memory that does not grow with it."""
+    """A dataset that can be read from its beginning any number of times, in memory that does not grow with it.
 
-    def __init__(self, source: Source, columns: Columns, present: tuple[str, ...], limit: int | None) -> None:
+    `sampling` holds what its rows themselves ask of a job's, by the fields of `strategies.protocols.Sampling`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        columns: Columns,
+        present: tuple[str, ...],
+        limit: int | None,
+        sampling: Mapping[str, Any],
+    ) -> None:
         self.name = source.name
+        self.sampling = sampling
         self._source = source
         self._columns = columns
         self._present = present
@@ -79,6 +92,7 @@ def open_dataset(
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: give at least 1")
     opened = _hub_source(source, split) if source.startswith(_HUB) else file_source(source)
+    opened, sampling = _requests_flat(opened, fields, preset)
     first: Mapping[str, Any] | None = None
     fault: BadRow | None = None
     with closing(opened.items()) as items:
@@ -98,7 +112,7 @@ def open_dataset(
         )
     record: Mapping[str, Any] = first or {}
     columns = choose_columns(record, fields or FieldMap(), preset, opened.label)
-    return DatasetReader(opened, columns, tuple(record), limit)
+    return DatasetReader(opened, columns, tuple(record), limit, sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +125,16 @@ class Source:
     unit: str
     items: Callable[[], Generator[Item]]
     feed: Callable[[Callable[[bytes], None]], None]
+
+
+def _requests_flat(opened: Source, fields: FieldMap | None, preset: str | None) -> tuple[Source, Mapping[str, Any]]:
+    """The source with batch requests as flat rows, and the sampling that they ask for; any other as it is."""
+    if preset not in (None, BATCH) or (fields is not None and fields.prompt is not None):
+        return opened, {}
+    sampling = shared_sampling(opened.items(), _ROWS_LOOKED_AT)
+    if sampling is None:
+        return opened, {}
+    return replace(opened, items=lambda: flat_items(opened.items(), sampling)), sampling
 
 
 def file_source(source: str) -> Source:

@@ -47,6 +47,14 @@ def test_json_lines_are_read_back_as_they_were(tmp_path: Path) -> None:
     assert "≠" in target.read_text()
 
 
+def test_a_line_of_json_is_one_line_to_every_reader(tmp_path: Path) -> None:
+    target = tmp_path / "results.jsonl"
+    row = {"answer": "a\u2028b\u2029c\x85d\x0be\x1cf\r\ng"}
+    write_results([row], str(target), "jsonl")
+    (line,) = target.read_text().splitlines()
+    assert json.loads(line) == row
+
+
 def test_csv_cells_are_text(tmp_path: Path) -> None:
     target = tmp_path / "results.csv"
     assert write_results(ROWS, str(target), "csv") == 2
@@ -83,6 +91,17 @@ def test_parquet_numbers_that_are_mixed_are_doubles(tmp_path: Path) -> None:
     table = parquet.read_table(target)
     assert table.column("n").to_pylist() == [1.0, 0.5, 2.5]
     assert table.column("big").to_pylist() == [2.0**70, 3.0, None]
+
+
+def test_parquet_types_that_are_told_need_no_first_rows(tmp_path: Path) -> None:
+    target = tmp_path / "results.parquet"
+    types = {"n": int, "steps": list[float], "other": str}
+    rows = [{"n": None, "steps": None, "more": 1}] * 1500 + [{"n": 3, "steps": [1, None, 0.5], "more": 2}]
+    assert write_results(rows, str(target), "parquet", types) == 1501
+    table = parquet.read_table(target)
+    assert table.to_pylist()[-1] == {"n": 3, "steps": [1.0, None, 0.5], "more": 2}
+    write_results([], str(target), "parquet", types)
+    assert parquet.read_table(target).column_names == ["n", "steps", "other"]
 
 
 def test_a_parquet_column_that_changes_its_type_is_named(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
-from models import reports
+from cli.rows import CANDIDATE_TYPES, QUERY_TYPES
+from models import reports, transitions
+from models.transitions import Outcome
 from tests.unit.cli.conftest import Desk
 
 
@@ -34,11 +38,16 @@ def test_one_row_for_each_query_in_the_order_of_the_file(desk: Desk) -> None:
         ("k2", "failed", None, "too long"),
         ("k3", "pending", None, None),
     ]
+    took = rows[0].pop("seconds")
+    ended = datetime.fromisoformat(rows[0].pop("ended_at"))
+    assert took >= 0
+    assert datetime.now(UTC) - timedelta(hours=1) < ended <= datetime.now(UTC)
     assert rows[0] == {
         "key": "k0", "prompt": "What is 0 + 1?", "answer": "1", "reference": "1", "correct": True, "votes": None,
-        "voters": None, "score": None, "state": "done",
-        "error": None, "stopped": "complete", "samples": 2, "tokens": 13, "flops_canonical": 3e6, "gpu_seconds": 0.5,
-        "dollars": 0.001, "wasted_tokens": 0,
+        "voters": None, "score": None, "state": "done", "error": None, "stopped": "complete", "subject": None,
+        "level": None, "bin": None, "strategy": "majority_vote", "samples": 2, "tokens": 13, "generated_tokens": 10,
+        "scored_tokens": 0, "wasted_tokens": 0, "sequential_tokens": 0, "flops_canonical": 3e6, "gpu_seconds": 0.5,
+        "dollars": 0.001,
     }  # fmt: skip
     assert (rows[3]["samples"], rows[3]["tokens"], rows[3]["dollars"]) == (0, 0, None)
 
@@ -51,13 +60,11 @@ def test_one_row_for_each_candidate(desk: Desk) -> None:
         rows = list(csv.DictReader(stream))
     assert [(row["key"], row["path"]) for row in rows] == [(f"k{n}", p) for n in range(3) for p in "01"]
     assert rows[2]["answer"] == "'=1+1", "a spreadsheet must not run it"
-    assert list(rows[0]) == [
-        "key", "path", "text", "answer", "answer_class", "correct", "score", "finish_reason", "tokens",
-    ]  # fmt: skip
+    assert list(rows[0]) == list(CANDIDATE_TYPES)
 
 
 @pytest.mark.usefixtures("job_id")
-@pytest.mark.parametrize("option", [(), ("--candidates",)])
+@pytest.mark.parametrize("option", [(), ("--candidates",), ("--format", "openai-batch")])
 def test_pages_join_without_a_seam(desk: Desk, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]) -> None:
     whole = desk.tts("results", "last", *option).stdout
     for size in (1, 2, 3, 4):
@@ -76,11 +83,46 @@ def test_rows_of_another_job_stay_out(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("job_id")
 def test_parquet_and_what_was_written_in_json(desk: Desk) -> None:
-    from pyarrow import parquet
-
     said = desk.tts("results", "last", "--format", "parquet", "-o", "answers.parquet", "--json")
     assert said.json == {"job_id": 1, "rows": 4, "format": "parquet", "output": "answers.parquet"}
-    assert parquet.read_table("answers.parquet").column("correct").to_pylist() == [True, False, None, None]
+    table = parquet.read_table("answers.parquet")
+    assert table.column("correct").to_pylist() == [True, False, None, None]
+    assert table.column_names == list(QUERY_TYPES)
+    assert {str(table.schema.field(name).type) for name in ("bin", "votes")} == {"int64"}, "though all are missing"
+
+
+def test_candidates_as_parquet_hold_everything_with_lists_as_lists(desk: Desk) -> None:
+    job_id = desk.submit(2)
+    first, second = desk.claim(job_id, 2)
+    desk.commit([first])
+    with desk.database.transaction() as connection:
+        drawn = {
+            "path": "s0.1", "parent": "s0", "text": "So 2.", "answer": "2", "answer_class": 0, "correct": True,
+            "finish_reason": "stop", "score": 0.75, "step_scores": [None, 0.75], "step_logprobs": [-0.5, -1],
+            "prompt_tokens": 3, "cached_tokens": None, "generated_tokens": 5, "gpu_seconds": 0.25,
+            "disposition": "discarded", "reused_from": 1,
+        }  # fmt: skip
+        outcome = Outcome(second, "done", answer="2", correct=True, candidates=[drawn])
+        assert transitions.commit(connection, [outcome], datetime.now(UTC))
+    desk.tts("results", "last", "--candidates", "--format", "parquet", "-o", "candidates.parquet")
+    table = parquet.read_table("candidates.parquet")
+    assert table.column_names == list(CANDIDATE_TYPES)
+    assert {str(table.schema.field(f"step_{of}").type) for of in ("scores", "logprobs")} == {"list<element: double>"}
+    assert table.to_pylist()[2] == {
+        "key": "k1", "subject": None, "level": None, "reference": "2", "attempt": 1, "path": "s0.1", "parent": "s0",
+        "text": "So 2.", "answer": "2", "answer_class": 0, "correct": True, "score": 0.75, "step_scores": [None, 0.75],
+        "step_logprobs": [-0.5, -1.0], "finish_reason": "stop", "disposition": "discarded", "reused": True,
+        "prompt_tokens": 3, "cached_tokens": None, "generated_tokens": 5, "gpu_seconds": 0.25,
+    }  # fmt: skip
+
+
+def test_a_job_without_candidates_has_the_same_columns(desk: Desk) -> None:
+    desk.submit(1)
+    desk.tts("results", "last", "--candidates", "--format", "parquet", "-o", "none.parquet")
+    desk.tts("results", "last", "--format", "parquet", "-o", "queries.parquet")
+    assert parquet.read_table("none.parquet").column_names == list(CANDIDATE_TYPES)
+    assert parquet.read_table("none.parquet").num_rows == 0
+    assert parquet.read_table("queries.parquet").num_rows == 1
 
 
 @pytest.mark.usefixtures("job_id")
@@ -89,6 +131,7 @@ def test_parquet_and_what_was_written_in_json(desk: Desk) -> None:
     [
         (("--format", "parquet"), "--output FILE.parquet"),
         (("--json",), "--output FILE"),
+        (("--format", "openai-batch", "--candidates"), "leave the option out"),
         (("--output", "missing/answers.jsonl"), "there is no directory"),
     ],
 )

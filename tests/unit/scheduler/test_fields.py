@@ -176,7 +176,7 @@ def test_a_preset_on_another_layout_is_refused() -> None:
         read(GSM8K, preset="math")
     with pytest.raises(UserError, match="'Body' and 'Question'"):
         read({"Question": "How many?", "Answer": 1}, preset="svamp")
-    with pytest.raises(UserError, match="the presets are gsm8k, math, aime, svamp, choice, generic"):
+    with pytest.raises(UserError, match="the presets are openai-batch, gsm8k, math, aime, svamp, choice, generic"):
         read(GSM8K, preset="gsm")
 
 
