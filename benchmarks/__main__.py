@@ -14,18 +14,24 @@ MEASUREMENTS = {
     "search": "beam search with all problems in flight against one by one",
     "tiny": "tokens/s of tiny on the bare engines",
     "submit": "rows/s and peak memory of submit",
+    "report_speed": "seconds and peak memory of report",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], default=[], help="all of them by default")
-    names = parser.parse_args().names or list(MEASUREMENTS)
+    parser.add_argument(
+        "--large", action="store_true", help="report_speed also over 100,000 queries (minutes, 3 GB of disk)"
+    )
+    arguments = parser.parse_args()
+    names = arguments.names or list(MEASUREMENTS)
     console = Console(width=110)
     table = Table("measured", "figure", "ratio within this run")
     for name in names:
         console.print(f"measuring {MEASUREMENTS[name]} ...")
-        for row in importlib.import_module(f"benchmarks.{name}").measure():
+        options = {"large": arguments.large} if name == "report_speed" else {}
+        for row in importlib.import_module(f"benchmarks.{name}").measure(**options):
             table.add_row(*row)
             console.print(f"  {row.what}: {row.figure} {row.ratio}")
     console.print(table)

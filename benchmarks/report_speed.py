@@ -90,14 +90,13 @@ def _fill(url: str, queries: int, samples: int) -> None:
     database = Database(url)
     upgrade(database)
     moment = datetime.now(UTC)
-    numbers = text
     with database.transaction() as connection:
         connection.execute(
             insert(table(tables.Dataset)).values(
                 id=1, name="bench", source="bench", content_hash="bench", state="ready", created_at=moment
             )
         )
-        connection.execute(numbers(_PROBLEMS.format(numbers=_NUMBERS)), {"count": queries})
+        connection.execute(text(_PROBLEMS.format(numbers=_NUMBERS)), {"count": queries})
         for job, (drawn, right) in enumerate(((samples, 60), (1, 45)), start=1):
             connection.execute(
                 insert(JOB).values(
@@ -108,7 +107,9 @@ def _fill(url: str, queries: int, samples: int) -> None:
             )  # fmt: skip
             values = {"job": job, "samples": drawn, "right": right, "moment": moment.isoformat(" ")}
             connection.execute(text(_QUERIES), values)
-            connection.execute(text(_CANDIDATES.format(numbers=_NUMBERS)), {"job": job, "count": drawn, "text": "x" * LETTERS})
+            connection.execute(
+                text(_CANDIDATES.format(numbers=_NUMBERS)), {"job": job, "count": drawn, "text": "x" * LETTERS}
+            )
             connection.execute(text(_ATTEMPTS), {"job": job})
             connection.execute(text(_USAGE), {"job": job})
     if not database.is_sqlite:

@@ -62,6 +62,10 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f}"
+
+
 def dollars(value: float | None) -> str:
     return "-" if value is None else f"${value:.2f}" if value >= 1 else f"${value:.4g}"
 

@@ -37,7 +37,7 @@ FROM scope GROUP BY value
 _USAGE = f"""
 SELECT s.value, {", ".join(f"{sql} AS {name}" for name, sql in AMOUNTS.items())}
 FROM scope s JOIN usage u ON u.query_id = s.id GROUP BY s.value
-"""
+"""  # noqa: S608  (SQL of ours)
 # Candidates are counted query by query and those counts query kind by query kind, so that few rows come back.
 _CANDIDATES = """
 SELECT value, right_answer, graded_samples, right_samples, COUNT(*) AS queries, SUM(samples) AS samples,
@@ -157,7 +157,9 @@ MEANS = ("flops", "flops_canonical", "total_tokens", "sequential_tokens", "gpu_s
 def _selected(kinds: Counter[Kind], graded: int, chooser: str, kept: bool) -> dict[str, Any]:
     found = selection(kinds)
     if found is None:
-        why = "candidates of searches and revisions are no independent samples" if kept else "not all samples were stored"
+        why = (
+            "candidates of searches and revisions are no independent samples" if kept else "not all samples were stored"
+        )
         said = f"{why}: no pass@1, pass@N or selection efficiency" if graded else "no graded answer yet"
         return {"sampled": 0, **dict.fromkeys(_SELECTION), "selection": said}
     part = "" if found.problems == graded else f"over the {found.problems} of {graded} problems answered by sampling: "

@@ -31,7 +31,7 @@ class Selection:
     `pass_at_1` is the mean share of right samples, `pass_at_n` the share of problems with a right one among all of
     theirs; `samples` is their number, None where problems differ in it. `efficiency` is
     (accuracy - pass@1) / (pass@N - pass@1) with its 95 % percentile bootstrap interval over problems; None where no
-    problem has both right and wrong samples. `limit` is the larger of `unsolved` = 1 - pass@N, what the generator left
+    problem has both right and wrong samples, the interval alone also where too few have. `limit` is the larger of `unsolved` = 1 - pass@N, what the generator left
     out, and `missed` = pass@N - accuracy, what was there and not chosen; `both` where the interval of their difference
     holds 0, None where neither is anything.
     """
@@ -61,7 +61,9 @@ class Selection:
         if self.limit is None:
             return "nothing is lost: every problem has a right sample, and it was chosen"
         if self.samples == 1:
-            return f"the generator is the limit: one sample a problem, and {100 * self.unsolved:.1f} % of them are wrong"
+            return (
+                f"the generator is the limit: one sample a problem, and {100 * self.unsolved:.1f} % of them are wrong"
+            )
         if self.limit == "generator":
             return f"the generator is the limit: {unsolved}, {missed}"
         if self.limit == "selection":
@@ -97,7 +99,9 @@ def selection(kinds: Mapping[Kind, int], *, seed: int = 0) -> Selection | None:
         # A resample without any problem on which a choice matters says nothing of choosing.
         matters = draws[:, 2] - draws[:, 1] > 1e-12
         ratios = (draws[matters, 0] - draws[matters, 1]) / (draws[matters, 2] - draws[matters, 1])
-        low, high = (float(edge) for edge in np.quantile(ratios, [0.025, 0.975])) if len(ratios) else (None, None)
+        edges = np.quantile(ratios, [0.025, 0.975]).tolist() if len(ratios) else (0.0, 0.0)
+        # Where every resample says the same, there are too few such problems to know how far they may be off.
+        low, high = edges if edges[1] - edges[0] > 1e-12 else (None, None)
     sizes = {kind.samples for kind in found}
     return Selection(
         problems=problems,

@@ -103,9 +103,7 @@ def paired_bootstrap(
     return bootstrap_mean(Counter(left - right for left, right in zip(a, b, strict=True)), draws, seed=seed)
 
 
-def bootstrap_mean(
-    problems: Mapping[float, int], draws: int = DRAWS, *, seed: int
-) -> tuple[float, float, float]:
+def bootstrap_mean(problems: Mapping[float, int], draws: int = DRAWS, *, seed: int) -> tuple[float, float, float]:
     """The mean over problems and its 95 % percentile interval: (mean, low, high).
 
     `problems` maps each value to the number of problems that have it, of which only that number matters for a
