@@ -34,11 +34,15 @@ def test_the_interval_holds_the_figure_and_narrows_with_the_problems() -> None:
     few, many = (
         selection({Kind(True, 4, 2): 6 * n, Kind(False, 4, 2): 4 * n, Kind(False, 4, 0): 5 * n}) for n in (4, 400)
     )
-    assert few is not None and many is not None
+    assert few is not None
+    assert many is not None
     assert few.efficiency == many.efficiency == pytest.approx((6 - 5) / (10 - 5))
-    assert few.low is not None and few.high is not None and many.low is not None and many.high is not None
+    assert few.low is not None
+    assert few.high is not None
+    assert many.low is not None
+    assert many.high is not None
     assert few.low < many.low < 0.2 < many.high < few.high
-    # 1,000 of 4,000 problems at ten times as many: sd of the ratio is about 2 * sqrt(.24 / 4000) where a choice matters.
+    # Of the 4,000 problems on which a choice matters p = 60 % were chosen right: efficiency 2p - 1, sd 2 sqrt(p(1-p)/4000).
     assert many.high - many.low == pytest.approx(2 * 1.96 * 2 * (0.24 / 4000) ** 0.5, rel=0.1)
 
 
