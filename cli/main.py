@@ -20,7 +20,7 @@ COMMANDS = {
     "results": ("cli.results", "write a job's answers to JSONL, CSV or Parquet"),
     "show": ("cli.show", "how one answer came about: the tree of its candidates"),
     "explain": ("cli.explain", "why one query got its strategy and budget"),
-    "report": ("cli.report", "accuracy against cost, one row per job"),
+    "report": ("cli.report", "accuracy against cost: of many jobs in a table, of one or two in full"),
     "import": ("cli.importing", "bring recorded generations in, as a job like any other"),
     "calibrate": ("cli.calibrate", "measure which strategy pays where, and keep it as a policy"),
     "policies": ("cli.policies", "list, show, compare and exchange policies"),

@@ -1,113 +1,131 @@
-"""`tts-jobs report`: accuracy against cost, one row per job."""
+"""`tts-jobs report`: accuracy against cost, of many jobs in a table, of one or two in full."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from cli import accuracy, output
+from cli import output
+from cli.exporters import write_results
+from cli.report_account import account
+from cli.report_groups import group_tables
+from cli.report_table import job_table
+from cli.sheets import Line, Sheet, as_markdown, print_blocks
 from models import reports
+from models.account import accounts
+from models.breakdown import GROUPS
 from models.database import Database, open_database
+from models.errors import UserError
+from models.pairs import UNITS, Pair, compare
 from models.revisions import by_position
 from strategies.sequential_revision import place_of
-
-COLUMNS = [
-    ("job", "right"), ("dataset", "left"), ("model", "left"), ("strategy", "left"), ("budget", "right"), ("accuracy (95 %)", "right"), ("samples", "right"), ("reused", "right"), ("tokens", "right"),
-    ("seq.", "right"), ("FLOPs", "right"), ("GPU-s", "right"), ("cost", "right"), ("cut", "right"), ("unread", "right"),
-]  # fmt: skip
-POSITIONS = [
-    ("position", "right"), ("attempts", "right"), ("right", "right"), ("right to wrong", "right"), ("wrong to right", "right"),
-]  # fmt: skip
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.option("--by", type=click.Choice(list(GROUPS)), help="Break each job down by this.")
+@click.option("--cost", "unit", type=click.Choice(list(UNITS)), default="flops", show_default=True, help="What two jobs' costs are compared in.")  # fmt: skip
+@click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
+@click.option("--markdown", "as_markdown_", is_flag=True, help="Print the tables as Markdown.")
 @output.json_option
-def report(jobs: tuple[str, ...], as_json: bool) -> None:
-    """One row per JOB (all of them by default): accuracy with its 95 % interval, and everything it cost.
+def report(jobs: tuple[str, ...], by: str | None, unit: str, as_csv: bool, as_markdown_: bool, as_json: bool) -> None:
+    """Accuracy with its 95 % interval against everything it cost: one row per job, or one or two named JOBs in full.
 
-    Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
-    if each query ran alone). What an imported recording does not say is unknown. seq.: the longest chain of tokens each query waited for, summed. cut: completions that
-    ran into a limit. unread: candidates without a readable answer. Accuracy is over the problems that have a reference
-    answer; where some have none, a line says so, and how sure votes and verifier are of the answers. A named JOB of
-    sequential revisions has a table of its own: how often the attempts at each position of a chain are right, and what
-    revising them changed.
+    Of the full account, docs/reports.md defines every figure. Several named JOBs are each compared with the first, on
+    the problems that both have graded.
+
+    In the table, tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are
+    canonical (as if each query ran alone); what an imported recording does not say is unknown. seq.: the longest chain of tokens each query waited for, summed. cut:
+    completions that ran into a limit. unread: candidates without a readable answer. Accuracy is over the problems that
+    have a reference answer; where some have none, a line says so, and how sure votes and verifier are of the answers. A
+    named JOB of sequential revisions has a table of its own: how often the attempts at each position of a chain are
+    right, and what revising them changed.
+
+    CSV and JSON hold one row per job, with --by followed by one for each of its groups; `by` tells them apart.
 
     \b
     Example:
-      tts-jobs report 1 2 3
+      tts-jobs report
+      tts-jobs report last --by level
+      tts-jobs report 1 2 --cost dollars
       tts-jobs report --json | jq '.[].accuracy'
     """
+    if as_json + as_csv + as_markdown_ > 1:
+        raise UserError("--json, --csv and --markdown exclude each other; give one of them")
     database = open_database()
     with database.reading() as connection:
-        chosen = [reports.find_job(connection, job) for job in jobs] or None
-    show_report(database, chosen, as_json=as_json)
-
-
-def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: bool) -> None:
-    with database.reading() as connection:
-        rows = reports.cost_accuracy(connection, job_ids)
-        for row in rows if job_ids is not None else []:
-            if row["strategy"] == "sequential_revision":
-                row["positions"] = by_position(connection, row["job_id"], place_of)
+        named = list(dict.fromkeys(reports.find_job(connection, job) for job in jobs))
+    found = read_report(database, named or None, by, unit)
     if as_json:
-        output.print_json(rows)
-        return
-    if not rows:
+        output.print_json(found.rows)
+    elif as_csv:
+        write_results(({**row, "positions": None} for row in found.rows), "-", "csv")
+    elif not found.rows:
         output.console.print("there is no job yet; make one with `tts-jobs run FILE` or `tts-jobs submit FILE`")
-        return
-    output.console.print(output.table(None, COLUMNS, [_cells(row) for row in rows]))
-    for row in rows:
-        if (coverage := accuracy.coverage(row)) is not None:
-            said = f"job {row['job_id']}: accuracy {coverage}; {accuracy.answers(row)}"
-            output.console.print(said, soft_wrap=True)
-        if row.get("positions"):
-            title = f"job {row['job_id']}: attempts by their position in a chain"
-            output.console.print(output.table(title, POSITIONS, [_position(one) for one in row["positions"]]))
-        if row["failed"]:
-            output.console.print(
-                f"[yellow]job {row['job_id']}: {row['failed']} of {row['queries']} queries failed and are not in its accuracy; "
-                f"`tts-jobs status {row['job_id']}` says why[/yellow]"
-            )
-    if any(row["oracle"] for row in rows):
-        output.console.print("[yellow]oracle: that strategy read the reference answers; for analysis only[/yellow]")
+    elif as_markdown_:
+        click.echo(as_markdown(found.blocks(full=0 < len(named) <= 2)), nl=False)
+    else:
+        print_blocks(found.blocks(full=0 < len(named) <= 2))
 
 
-def _position(row: dict[str, Any]) -> list[Any]:
-    changes = [
-        f"{row[changed]} of {row[before]}" if row[before] else "-"
-        for changed, before in (("right_to_wrong", "right_before"), ("wrong_to_right", "wrong_before"))
-    ]
-    return [row["position"], row["attempts"], output.percent(row["pass_at_1"]), *changes]
+def show_report(database: Database, job_ids: Sequence[int], *, as_json: bool) -> None:
+    """The table of these jobs, as other commands end with it."""
+    found = read_report(database, job_ids)
+    if as_json:
+        output.print_json(found.rows)
+    else:
+        print_blocks(job_table(found.rows))
 
 
-def _cells(row: dict[str, Any]) -> list[Any]:
-    strategy = (
-        row["strategy"]
-        + (" (oracle)" if row["oracle"] else "")
-        + ("" if row["state"] == "done" else f" [{row['state']}]")
-    )
-    return [
-        row["job_id"],
-        row["dataset"],
-        row["generator"],
-        strategy,
-        row["budget"],
-        accuracy.interval(row),
-        row["samples"] or 0,
-        row["reused_samples"] or 0,
-        output.count(_cost(row, "total_tokens")),
-        output.count(_cost(row, "sequential_tokens")),
-        output.count(row["flops_canonical"]) if row["samples"] else "-",
-        output.seconds(_cost(row, "gpu_seconds")),
-        output.dollars(row["dollars"]),
-        output.percent(row["truncated_rate"]),
-        output.percent(row["unparsed_rate"]),
-    ]
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`rows` as `--json` prints them; `pairs` compare each named job but the first with that one."""
+
+    rows: list[dict[str, Any]]
+    by: str | None = None
+    pairs: list[Pair] = field(default_factory=list)
+
+    def blocks(self, *, full: bool) -> Iterator[Line | Sheet]:
+        """What is shown, `full` accounts or the table of jobs."""
+        jobs = [row for row in self.rows if row.get("by") is None]
+        said = [Line(pair.sentence, "bold") for pair in self.pairs]
+        if full:
+            yield from (*said, *[Line("")] * bool(said))
+            yield from account(jobs)
+        else:
+            yield from job_table(jobs)
+            yield from said
+        if self.by:
+            yield from group_tables([row for row in self.rows if row["by"] is not None], self.by)
 
 
-def _cost(row: dict[str, Any], name: str) -> Any:
-    """Nothing where nothing was done yet; None, unknown, where it was and nobody told."""
-    return row[name] if row[name] is not None or row["samples"] else 0
+def read_report(
+    database: Database, job_ids: Sequence[int] | None, by: str | None = None, unit: str = "flops"
+) -> Report:
+    """Named jobs in full and compared in `unit`, or all of them (None), of which the view says all that the table shows."""
+    with database.reading() as connection:
+        if job_ids is None and by is None:
+            return Report(reports.cost_accuracy(connection))
+        if job_ids is None:
+            everything = [row["job_id"] for row in reports.job_summaries(connection)]
+            return Report(accounts(connection, everything, by), by)
+        rows = accounts(connection, job_ids, by)
+        pairs = [compare(connection, job_ids[0], other, unit) for other in job_ids[1:]]
+        for row in rows:
+            row["positions"] = None
+            if row["strategy"] == "sequential_revision" and row["by"] is None:
+                row["positions"] = by_position(connection, row["job_id"], place_of)
+            row.update(_compared(next((pair for pair in pairs if pair.b == row["job_id"] and row["by"] is None), None)))
+        return Report(rows, by, pairs)
+
+
+def _compared(pair: Pair | None) -> dict[str, Any]:
+    """A pair as columns of the second job's row."""
+    columns = {
+        "compared_with": "a", "shared_problems": "problems", "gain": "gain", "gain_low": "low", "gain_high": "high", "mcnemar_p": "p", "cost_unit": "unit",
+        "cost_ratio": "cost_ratio", "comparison": "sentence",
+    }  # fmt: skip
+    return {column: getattr(pair, name) if pair else None for column, name in columns.items()}

@@ -94,7 +94,7 @@ def spending(connection: Connection, job_id: int) -> dict[str, Any]:
             func.sum(USAGE.c.dollars).label("dollars"),
         ).where(USAGE.c.job_id == job_id, USAGE.c.reused.is_(False))
     ).one()
-    return _plain(row)
+    return plain(row)
 
 
 def failures(connection: Connection, job_id: int, limit: int = 5) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def failures(connection: Connection, job_id: int, limit: int = 5) -> list[dict[s
         ),
         {"job": job_id, "limit": limit},
     )
-    return [_plain(row) for row in rows]
+    return [plain(row) for row in rows]
 
 
 def health(connection: Connection, job_id: int, now: datetime) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def health(connection: Connection, job_id: int, now: datetime) -> dict[str, Any]
     ).one()
     lost = select(func.count()).where(ATTEMPT.c.job_id == job_id, ATTEMPT.c.state == literal_column("'lost'"))
     return {
-        **_plain(queries),
+        **plain(queries),
         "lost_attempts": connection.execute(lost).scalar_one(),
         "wasted_tokens": None if wasted.wasted_tokens is None else int(wasted.wasted_tokens),
         "wasted_at_least": wasted.bounds > 0,
@@ -192,7 +192,7 @@ def query_page(connection: Connection, job_id: int, after: int, last: int) -> li
         ),
         {"first": queries[0].id, "last": queries[-1].id},
     )
-    by_query = {row.query_id: _plain(row) for row in costs}
+    by_query = {row.query_id: plain(row) for row in costs}
     return [{**row._mapping, **by_query[row.id]} for row in queries]
 
 
@@ -218,7 +218,7 @@ def candidate_page(connection: Connection, job_id: int, after: tuple[int, str], 
         .order_by(CANDIDATE.c.query_id, CANDIDATE.c.path)
         .limit(PAGE)
     )  # fmt: skip
-    return [_plain(row) for row in rows]
+    return [plain(row) for row in rows]
 
 
 def query_of(connection: Connection, job_id: int, key: str) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def candidates_of(connection: Connection, query_id: int) -> list[dict[str, Any]]
         )
     ]  # fmt: skip
     rows = connection.execute(select(*columns).where(CANDIDATE.c.query_id == query_id).order_by(CANDIDATE.c.id))
-    return [_plain(row) for row in rows]
+    return [plain(row) for row in rows]
 
 
 def _count(condition: Any) -> Any:
@@ -265,7 +265,7 @@ def _rows(connection: Connection, view: str, job_ids: Sequence[int] | None) -> l
     else:
         chosen = text(of_some_jobs(view))
         rows = connection.execute(_typed(chosen.bindparams(bindparam("ids", list(job_ids), expanding=True))))
-    return [_plain(row) for row in rows]
+    return [plain(row) for row in rows]
 
 
 def _typed(statement: TextClause) -> Any:
@@ -274,7 +274,7 @@ def _typed(statement: TextClause) -> Any:
     return statement.columns(oracle=Boolean(), **moments)
 
 
-def _plain(row: Any) -> dict[str, Any]:
+def plain(row: Any) -> dict[str, Any]:
     """PostgreSQL sums integers into decimals: give back the numbers that SQLite gives."""
     values = {}
     for name, value in row._mapping.items():

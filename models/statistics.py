@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DRAWS = 2000
 """Resamples of a bootstrap."""
+AT_ONCE = 1_000_000
+"""Numbers that a bootstrap holds at once."""
 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -92,13 +98,48 @@ def paired_bootstrap(
     Raises:
         ValueError: the lengths differ, there are no problems, or no draws.
     """
-    if len(a) != len(b) or not a or draws < 1:
-        raise ValueError("both runs need the same problems, at least one, and at least one draw")
-    gaps = [left - right for left, right in zip(a, b, strict=True)]
-    n = len(gaps)
-    rng = random.Random(seed)  # noqa: S311 - statistics, not secrets
-    means = sorted(sum(rng.choices(gaps, k=n)) / n for _ in range(draws))
-    return math.fsum(gaps) / n, _quantile(means, 0.025), _quantile(means, 0.975)
+    if len(a) != len(b):
+        raise ValueError("both runs need the same problems")
+    return bootstrap_mean(Counter(left - right for left, right in zip(a, b, strict=True)), draws, seed=seed)
+
+
+def bootstrap_mean(problems: Mapping[float, int], draws: int = DRAWS, *, seed: int) -> tuple[float, float, float]:
+    """The mean over problems and its 95 % percentile interval: (mean, low, high).
+
+    `problems` maps each value to the number of problems that have it, of which only that number matters for a
+    resample: as fast for a million problems of three values as for three.
+
+    Raises:
+        ValueError: there are no problems, or no draws.
+    """
+    import numpy as np
+
+    values = np.fromiter(problems, float, len(problems))
+    means = np.concatenate([shares @ values for shares in resampled(list(problems.values()), draws, seed=seed)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    total = math.fsum(value * count for value, count in problems.items())
+    return total / sum(problems.values()), float(low), float(high)
+
+
+def resampled(counts: Sequence[int], draws: int = DRAWS, *, seed: int) -> Iterator[np.ndarray]:
+    """Resamples of problems that fall into kinds, of which `counts` says how many there are: arrays (some draws, kinds)
+    with the share of each kind, `draws` rows in all.
+
+    How often each kind is drawn is multinomial, so this is the bootstrap over the problems themselves.
+
+    Raises:
+        ValueError: there are no problems, or no draws.
+    """
+    import numpy as np
+
+    total = sum(counts)
+    if total < 1 or draws < 1:
+        raise ValueError("a bootstrap needs at least one problem and at least one draw")
+    rng = np.random.default_rng(seed)
+    chances = np.asarray(counts, float) / total
+    at_once = max(1, AT_ONCE // len(counts))
+    for start in range(0, draws, at_once):
+        yield rng.multinomial(total, chances, size=min(at_once, draws - start)) / total
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -118,11 +159,3 @@ def mcnemar(b: int, c: int) -> float:
         tail += term
         term = term * (n - i) // (i + 1)
     return min(1.0, 2 * tail / (1 << n))
-
-
-def _quantile(ordered: Sequence[float], q: float) -> float:
-    """The q-quantile of sorted values, linear between neighbours."""
-    at = q * (len(ordered) - 1)
-    below = math.floor(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (at - below) * (ordered[above] - ordered[below])

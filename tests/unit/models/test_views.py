@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from models import transitions
+from models import reports, transitions
+from models.account import accounts
 from models.database import Database
 from models.transitions import CANDIDATE, QUERY, Outcome
 from tests.builders import (
@@ -128,6 +129,18 @@ def test_cost_accuracy_is_the_sum_of_its_queries(database: Database, history: li
         assert found.unparsed == sum(row.answer is None for row in candidates)
         assert found.reused_samples == sum(row.reused_from is not None for row in candidates)
         assert found.sequential_tokens == sum(row.sequential_tokens for row in queries)
+
+
+def test_an_account_says_what_the_view_says(database: Database, history: list[Shelf]) -> None:
+    shelves = [shelf.job_id for shelf in history]
+    with database.reading() as connection:
+        viewed = reports.cost_accuracy(connection, shelves)
+        found = accounts(connection, shelves)
+    for seen, row in zip(viewed, found, strict=True):
+        shared = seen.keys() & row.keys()
+        assert seen.keys() - shared == set()
+        begun = {name: seen[name] for name in shared if seen[name] is not None or seen["samples"]}
+        assert {name: row[name] for name in begun} == pytest.approx(begun)
 
 
 def test_job_summary_counts_the_states(database: Database, history: list[Shelf]) -> None:
