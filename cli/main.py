@@ -21,6 +21,7 @@ COMMANDS = {
     "show": ("cli.show", "how one answer came about: the tree of its candidates"),
     "explain": ("cli.explain", "why one query got its strategy and budget"),
     "report": ("cli.report", "accuracy against cost, one row per job"),
+    "decide": ("cli.decide", "what to run next, from what has been run"),
     "calibrate": ("cli.calibrate", "measure which strategy pays where, and keep it as a policy"),
     "policies": ("cli.policies", "list, show, compare and exchange policies"),
     "pause": ("cli.control", "stop giving out a job's queries"),

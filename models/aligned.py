@@ -11,9 +11,11 @@ from sqlalchemy import Connection, select, text
 
 from models import tables
 from models.amounts import COLUMNS, UNITS
+from models.catalogue import job_costs
 from models.efficiency import Curve
 from models.errors import UserError
 from models.reports import PROBLEM, job_summaries
+from models.specification import JobSpecification
 from models.transitions import JOB, table
 from models.whatif import AS_BOOKED, Prices, dollars_by_query, unpriced
 
@@ -113,6 +115,25 @@ def find_dataset(connection: Connection, wanted: str) -> int:
     return int(found[0])
 
 
+def dataset_of(connection: Connection, job_id: int) -> int:
+    """The id of the dataset that a job answers."""
+    found: int = connection.execute(select(JOB.c.dataset_id).where(JOB.c.id == job_id)).scalar_one()
+    return found
+
+
+def parameters_of(connection: Connection, job_id: int) -> dict[str, Any]:
+    """The parameters of a job's strategy."""
+    written = connection.execute(select(JOB.c.specification).where(JOB.c.id == job_id)).scalar_one()
+    return JobSpecification(**written).parameters
+
+
+def generator_size(connection: Connection, job_id: int) -> int | None:
+    """Parameters of a job's generator that a token is multiplied with (`Architecture.parameters`); None: not known."""
+    written = connection.execute(select(JOB.c.specification).where(JOB.c.id == job_id)).scalar_one()
+    architecture = job_costs(connection, JobSpecification(**written)).architecture
+    return None if architecture is None else architecture.parameters
+
+
 def align_dataset(connection: Connection, dataset_id: int, unit: str, prices: Prices = AS_BOOKED) -> Aligned:
     """All jobs of a dataset that are done and no oracle. The others, and those whose cost is not known, are listed.
 
@@ -139,16 +160,16 @@ def align_jobs(connection: Connection, job_ids: Sequence[int], unit: str, prices
         UserError: they are of several datasets, no cost is known, or no problem was graded in all of them.
     """
     rows = connection.execute(select(JOB.c.id, JOB.c.dataset_id).where(JOB.c.id.in_(list(job_ids))))
-    dataset_of: dict[int, int] = {row.id: row.dataset_id for row in rows}
+    home: dict[int, int] = {row.id: row.dataset_id for row in rows}
     first = job_ids[0]
     for job_id in job_ids:
-        if dataset_of[job_id] != dataset_of[first]:
+        if home[job_id] != home[first]:
             raise UserError(
                 f"jobs {first} and {job_id} answered different datasets; only jobs of the same one can be compared"
             )
     order = list(dict.fromkeys(job_ids))
     runs = sorted(_runs(connection, order), key=lambda run: order.index(run.job_id))
-    return _align(connection, dataset_of[first], runs, [], unit, prices)
+    return _align(connection, home[first], runs, [], unit, prices)
 
 
 def _align(
@@ -173,10 +194,9 @@ def _align(
             kept.append(run)
             found.append((problems, right, cost))
     if not kept:
-        why = "; ".join(f"{one.run.label}: {one.reason}" for one in left_out)
-        raise UserError(
-            f"{dataset.name}: there is no job to decide on ({why or 'it has none'}); run or price one first"
-        )
+        why = "; ".join(dict.fromkeys(one.reason for one in left_out)) or "it has none"
+        cure = "give --gpu-hour or --prices" if unit == "usd" and runs else "run one, or name one with --job"
+        raise UserError(f"{dataset.name}: there is no job to decide on ({why}); {cure}")
     common = found[0][0]
     for problems, _, _ in found[1:]:
         common = np.intersect1d(common, problems, assume_unique=True)

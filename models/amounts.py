@@ -21,8 +21,9 @@ def written(amount: float | None, unit: str) -> str:
     if amount is None:
         return "unknown"
     if unit == "usd":
-        return f"${amount:,.2f}" if abs(amount) >= 1 else f"${amount:.3g}"
-    size, letter = next(((size, letter) for size, letter in _SIZES if abs(amount) >= size), (1.0, ""))
+        sign, size = "-" if amount < 0 else "", abs(amount)
+        return f"{sign}${size:,.2f}" if size >= 1 else f"{sign}${size:.3g}"
+    size, letter = next((one for one in _SIZES if abs(amount) >= one[0]), (1.0, ""))
     name = UNITS[unit]
     short = f"{amount / size:.3g}"
     return f"{short} {letter}{name}" if unit == "flops" else f"{short}{letter} {name}"

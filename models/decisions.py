@@ -100,7 +100,9 @@ def purchase_decision(aligned: Aligned, bought: Purchase, amount: float) -> Deci
     elif bought.cheaper == bought.dearer:
         answer = f"{more}, with {dearer}"
     else:
-        answer = f"{more}, with {percent(bought.share)} of the problems answered as {dearer} and the others as {cheaper}"
+        answer = (
+            f"{more}, with {percent(bought.share)} of the problems answered as {dearer} and the others as {cheaper}"
+        )
     if bought.left > 0:
         answer += f"; {written(bought.left, aligned.unit)} are left over, and nothing is extrapolated"
     return Decision(
@@ -121,7 +123,9 @@ def reach_decision(aligned: Aligned, choice: Choice, target: float) -> Decision:
     chosen = aligned.runs[choice.nearest].label
     on = f"{_accuracy(choice.on.accuracy)} on the half of the problems that it was chosen on"
     if choice.confirmed is None:
-        return Decision(question, f"Not reached: the most is {chosen} with {on}.", {**details, "verdict": "not reached"})
+        return Decision(
+            question, f"Not reached: the most is {chosen} with {on}.", {**details, "verdict": "not reached"}
+        )
     other = choice.confirmed
     low, high = other.accuracy.low, other.accuracy.high
     assert low is not None
@@ -172,8 +176,10 @@ def efficiency_decision(aligned: Aligned, base: list[int], ours: list[int], foun
     if found.ours is None or found.factor is None:
         said = "the second set does not reach it" + ("" if found.base is not None else ", nor does the first")
         return Decision(question, f"Not reached: {said}; nothing is extrapolated.", details)
-    first = "more than " * found.at_least + written(found.base, aligned.unit) if found.base is not None else "not reached by the first set"  # fmt: skip
-    return Decision(question, f"{found} times: {first} against {written(found.ours, aligned.unit)} a query.", details)
+    first = "not reached by the first set" if found.base is None else written(found.base, aligned.unit)
+    low, high = ("not reached" if end is None else f"{end:.2f}" for end in (found.low, found.high))
+    times = f"{'at least ' * found.at_least}{found.factor:.2f} times (95 %: {low} to {high})"
+    return Decision(question, f"{times}: {first} against {written(found.ours, aligned.unit)} a query.", details)
 
 
 def law_decision(family: str, found: Law | Refusal, unit: str, labels: list[str] | None = None) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class Domination:
     """Job `by` (a column of `Aligned`) costs no more and is right no less often.
 
     `gain` is how much more accurate it is, `saved` how much less it costs a query, both by paired bootstrap. It is
-    `significant` where both intervals lie at or above zero, and one of them above.
+    `significant` where the interval of the gain lies above zero and that of what is saved not below it: equal accuracies on few
+    problems would not show that the dearer job gains nothing.
     """
 
     by: int
@@ -25,8 +27,7 @@ class Domination:
 
     @property
     def significant(self) -> bool:
-        ends = [one.low for one in (self.gain, self.saved)]
-        return all(end is not None and end >= 0 for end in ends) and (self.gain.is_positive or self.saved.is_positive)
+        return self.gain.is_positive and self.saved.low is not None and self.saved.low >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def frontier_of(aligned: Aligned, amount: float | None = None, *, seed: int = 0)
         own = Interval(float(accuracy[place]), *wilson(right, aligned.problems))
         standings.append(Standing(place, interval(cost[place], spent[:, place]), own, place in hull, domination))
     steps = []
-    for cheaper, dearer in zip(undominated, undominated[1:], strict=False):
+    for cheaper, dearer in pairwise(undominated):
         gains, costs = drawn[:, dearer] - drawn[:, cheaper], spent[:, dearer] - spent[:, cheaper]
         if accuracy[dearer] > accuracy[cheaper]:
             price = (cost[dearer] - cost[cheaper]) / (accuracy[dearer] - accuracy[cheaper])
@@ -113,9 +114,7 @@ def frontier_of(aligned: Aligned, amount: float | None = None, *, seed: int = 0)
             steps.append(Step(cheaper, dearer, interval(price, drawn_prices)))
     purchases = []
     if amount is not None:
-        purchases = [
-            _purchase(place, amount, aligned.size, hull, (accuracy, cost), drawn) for place in undominated
-        ]
+        purchases = [_purchase(place, amount, aligned.size, hull, (accuracy, cost), drawn) for place in undominated]
     return Frontier(standings, steps, purchases)
 
 

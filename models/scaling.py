@@ -22,6 +22,10 @@ EDGE = 1.02
 """An exponent within this factor of the least or the most is not bounded by the data."""
 
 
+FLAT = 1e-6
+"""A rise of accuracy that is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Law:
     """accuracy(C) = a - b * (C / cheapest)^-alpha, C a query's mean cost between `cheapest` and `dearest`.
@@ -61,7 +65,7 @@ class Fall:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no law: `over-optimisation`, `too few points` or `unbounded`, and the sentence that says so."""
+    """Why there is no law: `over-optimisation`, `too few points`, `flat` or `unbounded`, and the sentence that says so."""
 
     kind: str
     sentence: str
@@ -94,6 +98,9 @@ def fit_law(curve: Curve, *, seed: int = 0) -> Law | Refusal:
     drawn_a, drawn_b, drawn_alpha, _ = _least_squares(drawn, spent)
     # In units of the cheapest setting of all problems, not of each resample's own.
     drawn_b = drawn_b * (spent[:, 0] / cost[0]) ** drawn_alpha
+    rise = drawn_b * (1 - (spent[:, -1] / cost[0]) ** -drawn_alpha)
+    if np.quantile(rise, 0.025) <= FLAT:
+        return Refusal("flat", f"on {len(curve.accuracy)} problems accuracy does not rise with the cost beyond chance")
     exponent = interval(alpha[0], drawn_alpha)
     assert exponent.low is not None
     assert exponent.high is not None
