@@ -201,7 +201,6 @@ def exchange(
         curves = part.curve(others), part.curve(one)
         said.append(decisions.comparison_decision(*names, compare(*curves, seed=seed), part.unit))
         said.append(decisions.match_decision(*names, match(*curves, seed=seed), part.unit))
-    groups = {None: None} if aligned.groups is None else {None: None, **by_group(aligned.groups)}
     rows, by_level = [], []
     for ratio in ratios or RATIOS:
         curves = aligned.curve(others), aligned.curve(one)
