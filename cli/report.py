@@ -50,7 +50,7 @@ def report(jobs: tuple[str, ...], by: str | None, unit: str, as_csv: bool, as_ma
     Example:
       tts-jobs report
       tts-jobs report last --by level
-      tts-jobs report 1 2 --cost dollars
+      tts-jobs report 1 2 --cost usd
       tts-jobs report --json | jq '.[].accuracy'
     """
     if as_json + as_csv + as_markdown_ > 1:

@@ -46,7 +46,7 @@ view `cost_accuracy` defines the same."""
 COMPARED = {
     "flops": AMOUNTS["flops_canonical"],
     "tokens": AMOUNTS["total_tokens"],
-    "dollars": known_sum("u.dollars"),
+    "usd": known_sum("u.dollars"),
     "gpu-seconds": AMOUNTS["gpu_seconds"],
 }
 """Unit -> the SQL of a cost that two jobs are compared by."""

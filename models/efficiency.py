@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from models.resampling import resamples
 from models.statistics import DRAWS
-
-AT_ONCE = 100
-"""Resamples that are worked on together: each needs a table of all pairs of settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +30,15 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """E_q: what the baseline costs at `accuracy`, divided by what ours costs there, with its 95 % interval.
+    """E_q: what the baseline costs at `accuracy`, divided by what ours costs there, with its 95 % interval. `q` is None
+    where the accuracy itself was asked for.
 
     A cost is None where that accuracy is not reached, and so is `factor` where it is ours; `low` is where ours did not
     reach it in one of forty resamples. Where the baseline does not reach it, `at_least` is set: it was given its
     dearest setting, and the true factor is larger.
     """
 
-    q: float
+    q: float | None
     accuracy: float
     base: float | None
     ours: float | None
@@ -69,18 +68,42 @@ def efficiency_factor(
         ValueError: the curves are not of the same problems.
     """
     reference = reference or base
-    problems = len(base.accuracy)
-    if not problems == len(ours.accuracy) == len(reference.accuracy):
+    if len(base.accuracy) != len(reference.accuracy):
         raise ValueError("curves can be compared on the same problems only")
-    rng = np.random.default_rng(seed)
-    resampled = rng.multinomial(problems, np.full(problems, 1 / problems), size=draws) / problems
-    target, base_cost, our_cost, bound = _costs(base, ours, reference, q, np.full((1, problems), 1 / problems))
-    factors = [_factor(*_costs(base, ours, reference, q, shares)[1:]) for shares in _batches(resampled)]
+
+    def target(shares: np.ndarray) -> np.ndarray:
+        known, _ = reference.means(shares)
+        asked: np.ndarray = known[:, 0] + q * (known.max(axis=1) - known[:, 0])
+        return asked
+
+    return _efficiency(base, ours, q, target, draws, seed)
+
+
+def efficiency_at(base: Curve, ours: Curve, accuracy: float, *, draws: int = DRAWS, seed: int = 0) -> Efficiency:
+    """C_base(accuracy) / C_ours(accuracy): as `efficiency_factor`, for an accuracy in [0, 1] that is the same in every
+    resample.
+
+    Raises:
+        ValueError: the curves are not of the same problems.
+    """
+    return _efficiency(base, ours, None, lambda shares: np.full(len(shares), accuracy), draws, seed)
+
+
+def _efficiency(
+    base: Curve, ours: Curve, q: float | None, target: Callable[[np.ndarray], np.ndarray], draws: int, seed: int
+) -> Efficiency:
+    problems = len(base.accuracy)
+    if problems != len(ours.accuracy):
+        raise ValueError("curves can be compared on the same problems only")
+    whole = np.full((1, problems), 1 / problems)
+    asked = target(whole)
+    base_cost, our_cost, bound = _costs(base, ours, asked, whole)
+    factors = [_factor(*_costs(base, ours, target(shares), shares)) for shares in resamples(problems, draws, seed)]
     low, high = np.quantile(np.concatenate(factors), [0.025, 0.975])
     reached = bool(np.isfinite(our_cost[0]))
     return Efficiency(
         q=q,
-        accuracy=float(target[0]),
+        accuracy=float(asked[0]),
         base=float(base_cost[0]) if np.isfinite(base_cost[0]) else None,
         ours=float(our_cost[0]) if reached else None,
         factor=float(_factor(base_cost, our_cost, bound)[0]) if reached else None,
@@ -108,23 +131,35 @@ def least_cost(accuracy: np.ndarray, cost: np.ndarray, target: np.ndarray) -> np
     return least
 
 
+def most_accuracy(accuracy: np.ndarray, cost: np.ndarray, budget: np.ndarray) -> np.ndarray:
+    """The most accuracy that one setting, or a mixture of two, brings for no more than the budget: (draws,), -infinity
+    where the budget affords none. Above the dearest setting's cost it stays what the best setting brings.
+
+    `accuracy` and `cost` are (draws, settings), `budget` (draws,). It is the upper concave envelope.
+    """
+    budget = budget[:, None]
+    fits = cost <= budget
+    alone = np.where(fits, accuracy, -np.inf).max(axis=1)
+    # Every setting that is affordable, mixed with every one that is not.
+    cheap, dear = cost[:, :, None], cost[:, None, :]
+    pairs = fits[:, :, None] & ~fits[:, None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (budget[:, :, None] - cheap) / (dear - cheap)
+        mixed = (1 - share) * accuracy[:, :, None] + share * accuracy[:, None, :]
+    most: np.ndarray = np.maximum(alone, np.where(pairs, mixed, -np.inf).max(axis=(1, 2)))
+    return most
+
+
 def _costs(
-    base: Curve, ours: Curve, reference: Curve, q: float, shares: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """a_q, what it costs the baseline and ours, and the baseline's dearest setting: (draws,) each."""
-    known, _ = reference.means(shares)
-    target = known[:, 0] + q * (known.max(axis=1) - known[:, 0])
+    base: Curve, ours: Curve, target: np.ndarray, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the accuracies `target` (draws,) cost the baseline and ours, and the baseline's dearest setting: (draws,) each."""
     base_accuracy, base_cost = base.means(shares)
     least = least_cost(base_accuracy, base_cost, target)
-    return target, least, least_cost(*ours.means(shares), target), base_cost.max(axis=1)
+    return least, least_cost(*ours.means(shares), target), base_cost.max(axis=1)
 
 
 def _factor(base: np.ndarray, ours: np.ndarray, bound: np.ndarray) -> np.ndarray:
     """0 where ours does not reach the target; where the baseline alone does not, its dearest setting is the bound."""
     factor: np.ndarray = np.where(np.isfinite(base), base, bound) / ours
     return factor
-
-
-def _batches(shares: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(shares), AT_ONCE):
-        yield shares[start : start + AT_ONCE]

@@ -10,7 +10,7 @@ from models.amounts import COMPARED
 from models.statistics import bootstrap_mean, mcnemar
 from models.transitions import JOB
 
-UNITS = {"flops": "canonical FLOPs", "tokens": "tokens", "dollars": "dollars", "gpu-seconds": "GPU-seconds"}
+UNITS = {"flops": "canonical FLOPs", "tokens": "tokens", "gpu-seconds": "GPU-seconds", "usd": "dollars"}
 """Unit of a comparison -> what it is called in its sentence."""
 
 _VERDICTS = """

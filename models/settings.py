@@ -28,7 +28,7 @@ HEAD_FORMATS: frozenset[Format] = frozenset({"qwen-prm", "skywork", "orm"})
 class Price(BaseModel):
     """What a model costs: dollars per million tokens, or dollars per hour its GPU is held."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     prompt: float | None = Field(default=None, ge=0, description="USD per million prompt tokens")
     cached: float | None = Field(default=None, ge=0, description="USD per million cached prompt tokens")

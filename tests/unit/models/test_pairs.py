@@ -83,7 +83,7 @@ def test_jobs_without_a_common_problem_are_not_compared(database: Database) -> N
     assert found.sentence.endswith("have no problem in common that is graded in both")
 
 
-@pytest.mark.parametrize(("unit", "column"), [("flops", "flops_canonical"), ("dollars", "dollars")])
+@pytest.mark.parametrize(("unit", "column"), [("flops", "flops_canonical"), ("usd", "dollars")])
 def test_a_cost_of_which_a_part_is_unknown_is_unknown(database: Database, unit: str, column: str) -> None:
     first, second = both(database, [True] * 3, [True] * 3)
     force(database, USAGE, rows(database, USAGE, USAGE.c.job_id == second.job_id)[0].id, **{column: None})

@@ -1,0 +1,34 @@
+"""Finished jobs whose answers and costs are known, for tests of what is decided from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.database import Database
+from models.transitions import JOB, Outcome
+from tests.builders import Shelf, add_dataset, add_job, claimed, commit, force, usage_row, worker
+
+
+def add_problems(database: Database, count: int, name: str = "sums") -> tuple[int, list[int]]:
+    worker(database, name)
+    with database.transaction() as connection:
+        return add_dataset(connection, count, name)
+
+
+def add_answered(
+    database: Database,
+    dataset: tuple[int, list[int]],
+    right: Sequence[bool | None],
+    usage: Sequence[dict[str, Any]] = ({},),
+    *,
+    state: str = "done",
+    **values: Any,
+) -> Shelf:
+    """A job that answered the first problems of a dataset: `right` says how (None: not graded), and each took the ledger's
+    rows `usage`, as `tests.builders.usage_row` completes them."""
+    shelf = add_job(database, len(right), dataset=dataset, **values)
+    for got, correct in zip(claimed(database, shelf), right, strict=True):
+        commit(database, Outcome(got, "done", answer="2", correct=correct, usage=[usage_row(**row) for row in usage]))
+    force(database, JOB, shelf.job_id, state=state)
+    return shelf
