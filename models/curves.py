@@ -9,33 +9,17 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from models.ballots import choose, draw_orders, elect, elect_weighted
 from models.bootstrap import Bootstrap
 from models.errors import UserError
-from models.estimators import best_of, g_pass_at, mg_pass_at, needed, pass_at
-from models.samples import AGGREGATIONS, UNITS, Extent, Samples, extent, read_samples
+from models.replays import ADAPTIVE, JUDGED, PLAIN, Key, Prefix, Settled, Subsets, Way
+from models.samples import AGGREGATIONS, UNITS, Extent, extent, read_samples
 from models.specification import JobSpecification
 from models.transitions import JOB, QUERY
 
 Estimator = Literal["subsets", "prefix"]
-SUBSETS = 1000
-"""Random subsets of each size that a vote is averaged over."""
-
 SAMPLED = ("majority_vote", "best_of_n", "weighted_vote", "greedy")
 """Strategies whose samples are independent of each other, and as many as the budget says."""
 
-ADAPTIVE = "adaptive_consistency"
-TAUS = (0.25, 0.5, 0.75, 1.0)
-"""Thresholds of G-Pass@k."""
-
-Key = tuple[str, str | None]
-"""A strategy and the aggregation of the scores that it goes by."""
-
-PLAIN: list[Key] = [
-    ("pass@k", None), ("majority_vote", None), ("avg@k", None), *((f"g-pass@k_{tau}", None) for tau in TAUS),
-    ("mg-pass@k", None),
-]  # fmt: skip
-JUDGED: list[Key] = [(strategy, how) for strategy in ("best_of_n", "weighted_vote") for how in AGGREGATIONS]
 
 _WHY_NOT = {
     "first_finish": "it gives up samples before their end, and with fewer of them others would have come first",
@@ -59,12 +43,12 @@ class Replayed:
 def refusal(connection: Connection, job_id: int, estimator: Estimator = "subsets") -> str | None:
     """Why a job cannot be replayed, in one sentence; None where it can."""
     strategy, specification = _job(connection, job_id)
-    if strategy not in (*SAMPLED, ADAPTIVE):
+    if strategy not in (*SAMPLED, ADAPTIVE[0]):
         why = _WHY_NOT.get(
             strategy, "its candidates are no independent samples: each depends on what became of the others"
         )
         return f"{strategy}: {why}; run it for each N"
-    if strategy == ADAPTIVE and estimator == "subsets":
+    if strategy == ADAPTIVE[0] and estimator == "subsets":
         return (
             f"{strategy}: it stopped by what its samples showed, so that a random subset of them is none of new ones; "
             "use --estimator prefix, or a job of majority_vote"
@@ -100,12 +84,12 @@ def replay(connection: Connection, job_id: int, *, estimator: Estimator = "subse
         raise UserError(f"job {job_id}: {why_not}")
     strategy, specification = _job(connection, job_id)
     there = extent(connection, job_id)
-    most = there.most if strategy == ADAPTIVE else _most(there, estimator)
-    way: _Way
-    if strategy == ADAPTIVE:
-        way, keys = _Settled(most), [(ADAPTIVE, None)]
+    most = there.most if strategy == ADAPTIVE[0] else _most(there, estimator)
+    way: Way
+    if strategy == ADAPTIVE[0]:
+        way, keys = Settled(most), [ADAPTIVE]
     else:
-        way = _Prefix(most) if estimator == "prefix" else _Subsets(most, seed)
+        way = Prefix(most) if estimator == "prefix" else Subsets(most, seed)
         keys = [*PLAIN, *JUDGED]
     means = _Means(keys, there.queries, most, seed)
     any_scores = False
@@ -133,113 +117,6 @@ def replay(connection: Connection, job_id: int, *, estimator: Estimator = "subse
         headline=max(headline, 1),
         notes=list(_notes(connection, job_id, there, specification, most, estimator, points)),
     )
-
-
-class _Way:
-    """One way to look at k of a query's samples, k from 1 to `most`."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def curves(self, samples: Samples) -> dict[Key, np.ndarray]:
-        """(most,) the expected correctness of each way to choose."""
-        raise NotImplementedError
-
-    def costs(self, samples: Samples) -> np.ndarray:
-        """(2, units, most) the cost of k samples, without and with their scoring."""
-        raise NotImplementedError
-
-
-class _Subsets(_Way):
-    """Random subsets without replacement, in random order."""
-
-    def __init__(self, most: int, seed: int) -> None:
-        super().__init__(most)
-        self._seed = seed
-        self._orders: dict[int, np.ndarray] = {}
-
-    def curves(self, samples: Samples) -> dict[Key, np.ndarray]:
-        samples = samples.without_greedy()
-        n, right = len(samples), int(samples.right.sum())
-        found: dict[Key, np.ndarray] = {
-            ("pass@k", None): pass_at(n, right),
-            ("avg@k", None): np.full(n, right / n),
-            **{(f"g-pass@k_{tau}", None): g_pass_at(n, right, tau) for tau in TAUS},
-            ("mg-pass@k", None): mg_pass_at(n, right),
-        }
-        scored = _scored(samples)
-        for how, score in scored.items():
-            found["best_of_n", how] = best_of(np.where(samples.answer_class < 0, -np.inf, score), samples.right)
-        voters = int(np.count_nonzero(samples.answer_class >= 0))
-        keys: list[Key] = [("majority_vote", None), *(("weighted_vote", how) for how in scored)]
-        if right in (0, voters):
-            # Whoever wins is wrong, or right as soon as anyone votes.
-            found |= dict.fromkeys(keys, pass_at(n, right))
-            return {key: curve[: self.most] for key, curve in found.items()}
-        orders = self._drawn(n)
-        votes = [elect(samples.answer_class, orders)]
-        if scored:
-            votes.append(elect_weighted(samples.answer_class, orders, np.stack(list(scored.values()))))
-        for key, speaker in zip(keys, np.concatenate(votes), strict=True):
-            found[key] = (samples.right[speaker] & (speaker >= 0)).mean(axis=1)
-        return {key: curve[: self.most] for key, curve in found.items()}
-
-    def costs(self, samples: Samples) -> np.ndarray:
-        samples = samples.without_greedy()
-        taken = np.arange(1, self.most + 1)
-        plain = samples.prefill[:, None] + samples.drawing.mean(axis=1)[:, None] * taken
-        return np.stack([plain, plain + samples.scoring.mean(axis=1)[:, None] * taken])
-
-    def _drawn(self, n: int) -> np.ndarray:
-        """Which sample has which number means nothing, so that queries with as many may share their orders."""
-        if n not in self._orders:
-            self._orders[n] = draw_orders(n, SUBSETS, np.random.default_rng([self._seed, n]))[:, : self.most]
-        return self._orders[n]
-
-
-class _Prefix(_Way):
-    """The first k as they were drawn."""
-
-    def curves(self, samples: Samples) -> dict[Key, np.ndarray]:
-        right, order = samples.right[: self.most], np.arange(self.most)[None]
-        k, hits = np.arange(1, self.most + 1), right.cumsum()
-        passed = {tau: (hits >= needed(k, tau)).astype(float) for tau in TAUS}
-        scored = _scored(samples)
-
-        def outcome(speaker: np.ndarray) -> np.ndarray:
-            return (samples.right[speaker[:, 0]] & (speaker[:, 0] >= 0)).astype(float)
-
-        found: dict[Key, np.ndarray] = {
-            ("pass@k", None): (hits > 0).astype(float),
-            ("avg@k", None): hits / k,
-            **{(f"g-pass@k_{tau}", None): values for tau, values in passed.items()},
-            # The sum over the thresholds i/k, i from ceil(k/2) + 1 to k, that the share of right ones reaches.
-            ("mg-pass@k", None): 2 / k * np.maximum(hits - np.ceil(k / 2), 0),
-            ("majority_vote", None): outcome(elect(samples.answer_class, order)[0]),
-        }
-        for how, score in scored.items():
-            found["best_of_n", how] = outcome(choose(samples.answer_class, order, score))
-            found["weighted_vote", how] = outcome(elect_weighted(samples.answer_class, order, score[None])[0])
-        return found
-
-    def costs(self, samples: Samples) -> np.ndarray:
-        plain, judged = (each.cumsum(axis=1)[:, : self.most] for each in (samples.drawing, samples.scoring))
-        return samples.prefill[:, None] + np.stack([plain, plain + judged])
-
-
-class _Settled(_Way):
-    """Adaptive consistency of at most k: the first k as they were drawn, or as many as it took to settle the vote."""
-
-    def curves(self, samples: Samples) -> dict[Key, np.ndarray]:
-        speaker = elect(samples.answer_class, np.arange(len(samples))[None])[0, :, 0][self._taken(samples)]
-        return {(ADAPTIVE, None): (samples.right[speaker] & (speaker >= 0)).astype(float)}
-
-    def costs(self, samples: Samples) -> np.ndarray:
-        plain = samples.prefill[:, None] + samples.drawing.cumsum(axis=1)[:, self._taken(samples)]
-        return np.stack([plain, plain])
-
-    def _taken(self, samples: Samples) -> np.ndarray:
-        return np.minimum(np.arange(self.most), len(samples) - 1)
 
 
 class _Means:
@@ -283,15 +160,9 @@ class _Means:
             )
 
 
-def _scored(samples: Samples) -> dict[str, np.ndarray]:
-    """The scores under each aggregation that everyone who votes has one of."""
-    voters = samples.answer_class >= 0
-    return {how: score for how, score in samples.scores.items() if not np.isnan(score[voters]).any()}
-
-
 def _most(there: Extent, estimator: Estimator) -> int:
-    """Samples that every query has. The greedy one is no random sample, and in no subset of them."""
-    return there.fewest - (estimator == "subsets" and there.greedy > 0)
+    """Samples that every query has. The greedy one is no random sample, and in no subset of others."""
+    return there.fewest - (estimator == "subsets" and there.greedy > 0 and there.most > 1)
 
 
 def _job(connection: Connection, job_id: int) -> tuple[str, JobSpecification]:
@@ -313,14 +184,14 @@ def _notes(
     ).scalar_one()
     if all_queries > there.queries:
         yield f"{all_queries - there.queries} of {all_queries} queries are not done or have no reference answer, and are left out"
-    if there.most > there.fewest and (ADAPTIVE, None) not in known:
+    if there.most > there.fewest and ADAPTIVE not in known:
         yield f"its queries have {there.fewest} to {there.most} samples, so the curves end at {most}"
     if specification.budget_unit != "samples":
         yield (
             f"its budget was in {specification.budget_unit}, so that how many samples a query has depends on how long they "
             "are: short ones are a little too frequent"
         )
-    if estimator == "subsets" and there.greedy:
+    if estimator == "subsets" and there.greedy and there.most > 1:
         yield "its greedy samples are no random ones and left out; --estimator prefix has them first"
     judged = {how for _, how in known if how is not None}
     missing = [how for how in AGGREGATIONS if how not in judged]

@@ -11,7 +11,8 @@ import numpy as np
 def pass_at(n: int, right: int) -> np.ndarray:
     """(n,) pass@k: the chance that k samples without replacement hold one of the `right` ones; 1 - C(n-c, k) / C(n, k)
     (Chen et al. 2021, arXiv:2107.03374, section 2.1)."""
-    return 1 - _all_among(n)[n - right]
+    found: np.ndarray = 1 - _all_among(n)[n - right]
+    return found
 
 
 def best_of(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -34,7 +35,8 @@ def best_of(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
 def g_pass_at(n: int, right: int, tau: float) -> np.ndarray:
     """(n,) G-Pass@k at the threshold tau: the chance that at least tau * k of k samples are right, and at least one
     (Liu et al. 2024, arXiv:2412.13147, section 3.2). At tau = 1 all are, and at 0 it is pass@k."""
-    return at_least(n, right)[np.arange(n), needed(np.arange(1, n + 1), tau)]
+    found: np.ndarray = at_least(n, right)[np.arange(n), needed(np.arange(1, n + 1), tau)]
+    return found
 
 
 @lru_cache(maxsize=1024)

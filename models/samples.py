@@ -70,8 +70,8 @@ class Samples:
         return not all(np.isnan(score).all() for score in self.scores.values())
 
     def without_greedy(self) -> Samples:
-        """Those at the job's own temperature, which are alike before they are drawn."""
-        if not self.greedy:
+        """Those at the job's own temperature, which are alike before they are drawn; the greedy one where it is alone."""
+        if not self.greedy or len(self) == 1:
             return self
         return replace(
             self,
