@@ -35,28 +35,31 @@ def elect(
     most, rows = drawn.shape
     at, met = _places(classes, drawn)
     sums, seconds = np.zeros((len(weights), met.size)), np.zeros(met.size)
-    highest, second = (np.full((len(weights), rows), -np.inf) for _ in range(2))
+    # Whoever abstains is in a class without a chance.
+    sums[:, -rows:] = -np.inf
+    highest, second = (np.full((len(weights), rows), np.finfo(float).min) for _ in range(2))
     leader, led = np.full((len(weights), rows), most), np.empty((len(weights), most, rows), dtype=np.intp)
+    may_fall = bool((weights < 0).any())
     # A sample changes the sum of its own class alone: either that leads now, or who led before, unless it fell back.
     for place, here in enumerate(at):
         first, total = met[here], sums[:, here] + weights[:, drawn[place]]
         sums[:, here] = total
         gap, slack = total - highest, ROUNDING * np.abs(total)
-        votes = first < most
-        ahead, tied = votes & (gap > slack), votes & (gap >= -slack)
+        ahead, tied = gap > slack, gap >= -slack
         if then is not None:
             added = seconds[here] + then[drawn[place]]
             seconds[here] = added
             lead, loose = added - second, ROUNDING * np.abs(added)
-            ahead |= tied & (lead > loose)
+            ahead |= tied & (lead > loose) & (first < most)
             tied &= lead >= -loose
-        fell = (first == leader) & (gap < -slack) & votes
-        ahead |= tied & (first < leader)
+        fell = (first == leader) & (gap < -slack) & (first < most) if may_fall else None
+        tied &= first < leader
+        ahead |= tied
         np.copyto(highest, total, where=ahead)
         np.copyto(leader, first, where=ahead)
         if then is not None:
             np.copyto(second, added, where=ahead)
-        if fell.any():
+        if fell is not None and fell.any():
             highest[fell], leader[fell] = _lead_again(sums, met, rows, place, fell)
         led[:, place] = leader
     speaker: np.ndarray = np.take_along_axis(drawn[None], np.minimum(led, most - 1), axis=1)
@@ -64,11 +67,11 @@ def elect(
 
 
 def elect_weighted(classes: np.ndarray, orders: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """`elect` with each sample's score as its weight: scores (votes, samples) to (votes, drawn, orders).
+    """`elect` as equals, and then with each row of scores (votes, samples) as weights: (1 + votes, drawn, orders).
 
     Where all that voted so far have the same score it says nothing, and they are equals: `strategies.votes.verdict`.
     """
-    led = elect(classes, orders, scores)
+    led = elect(classes, orders, np.concatenate([np.ones((1, len(classes))), scores]))
     voters = classes >= 0
     # Equal scores above zero give the verdict of equals anyway.
     if (scores[:, voters] > 0).all():
@@ -76,7 +79,8 @@ def elect_weighted(classes: np.ndarray, orders: np.ndarray, scores: np.ndarray) 
     drawn = orders.T
     highest = np.maximum.accumulate(np.where(voters, scores, -np.inf)[:, drawn], axis=1)
     lowest = np.minimum.accumulate(np.where(voters, scores, np.inf)[:, drawn], axis=1)
-    return np.where(highest == lowest, elect(classes, orders), led)
+    led[1:] = np.where(highest == lowest, led[0], led[1:])
+    return led
 
 
 def choose(classes: np.ndarray, orders: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -66,10 +66,8 @@ class Subsets(Way):
             found |= dict.fromkeys(keys, pass_at(n, right))
             return {key: curve[: self.most] for key, curve in found.items()}
         orders = self._drawn(n)
-        votes = [elect(samples.answer_class, orders)]
-        if scored:
-            votes.append(elect_weighted(samples.answer_class, orders, np.stack(list(scored.values()))))
-        for key, speaker in zip(keys, np.concatenate(votes), strict=True):
+        votes = elect_weighted(samples.answer_class, orders, np.array([*scored.values()]).reshape(-1, n))
+        for key, speaker in zip(keys, votes, strict=True):
             found[key] = (samples.right[speaker] & (speaker >= 0)).mean(axis=1)
         return {key: curve[: self.most] for key, curve in found.items()}
 
@@ -104,11 +102,12 @@ class Prefix(Way):
             **{(f"g-pass@k_{tau}", None): values for tau, values in passed.items()},
             # The sum over the thresholds i/k, i from ceil(k/2) + 1 to k, that the share of right ones reaches.
             ("mg-pass@k", None): 2 / k * np.maximum(hits - np.ceil(k / 2), 0),
-            ("majority_vote", None): outcome(elect(samples.answer_class, order)[0]),
         }
-        for how, score in scored.items():
+        votes = elect_weighted(samples.answer_class, order, np.array([*scored.values()]).reshape(-1, len(samples)))
+        found["majority_vote", None] = outcome(votes[0])
+        for (how, score), vote in zip(scored.items(), votes[1:], strict=True):
             found["best_of_n", how] = outcome(choose(samples.answer_class, order, score))
-            found["weighted_vote", how] = outcome(elect_weighted(samples.answer_class, order, score[None])[0])
+            found["weighted_vote", how] = outcome(vote)
         return found
 
     def costs(self, samples: Samples) -> np.ndarray:

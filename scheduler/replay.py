@@ -54,7 +54,7 @@ class Replay:
 
     @cached_property
     def _weighted(self) -> np.ndarray:
-        found: np.ndarray = ballots.elect_weighted(self.one.answer_class, self.orders, self.one.score[None])[0]
+        found: np.ndarray = ballots.elect_weighted(self.one.answer_class, self.orders, self.one.score[None])[1]
         return found
 
     @cached_property
