@@ -20,9 +20,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import replayed
 from benchmarks.tables import write_between
 from cli import plot
+from models import curves as replays
 from models import reports
 from models.database import Database, upgrade
 from models.statistics import paired_bootstrap
@@ -75,6 +75,26 @@ class Study:
     reference: str
     options: tuple[str, ...] = ()
     replayed: Run | None = None
+
+
+class Point(NamedTuple):
+    """Mean accuracy over problems with its 95 % interval, and mean canonical FLOPs, of so many of the stored samples."""
+
+    strategy: str
+    samples: int
+    accuracy: float
+    low: float
+    high: float
+    flops: float
+
+
+REPLAYED = {
+    ("majority_vote", None): "majority_vote",
+    ("weighted_vote", "last"): "weighted_vote",
+    ("best_of_n", "last"): "best_of_n",
+    ("pass@k", None): "pass@N (an oracle chooses)",
+}
+"""What is told of the replayed job, by strategy and aggregation, and how it is called."""
 
 
 class Result(NamedTuple):
@@ -163,7 +183,20 @@ def results(database: Database, jobs: dict[str, tuple[Run, int]], reference_stra
         )
 
 
-def write(study: Study, found: Sequence[Result], curves: Sequence[replayed.Point]) -> None:
+def replayed(database: Database, job: int) -> list[Point]:
+    """At every power of two, from a job of `weighted_vote`."""
+    with database.reading() as connection:
+        found = replays.replayed_curves(connection, job)
+    return sorted(
+        Point(name, *(point[field] for field in ("n", "accuracy", "low", "high", "flops")))
+        for curve in found
+        if (name := REPLAYED.get((curve["strategy"], curve["aggregation"]))) is not None
+        for point in curve["points"]
+        if point["n"].bit_count() == 1
+    )
+
+
+def write(study: Study, found: Sequence[Result], curves: Sequence[Point]) -> None:
     """The page's table, the plot and the CSV; what people wrote around the table stays."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     page, picture, figures = (RESULTS / f"{study.name}.{suffix}" for suffix in ("md", "png", "csv"))
@@ -187,7 +220,7 @@ def _rounded(*values: float) -> list[str]:
     return [f"{value:.4g}" for value in values]
 
 
-def _table(study: Study, found: Sequence[Result], curves: Sequence[replayed.Point]) -> str:
+def _table(study: Study, found: Sequence[Result], curves: Sequence[Point]) -> str:
     out = io.StringIO()
     print(f"\n{study.title[0].upper()}{study.title[1:]}. Intervals are 95 %.\n", file=out)
     print(f"| strategy | N | accuracy, % | FLOPs a query | GPU-s a query | points over {study.reference} |", file=out)
@@ -237,7 +270,7 @@ def main() -> None:
     database = Database(url)
     upgrade(database)
     jobs = answer(url, study)
-    curves = replayed.curves(database, jobs.pop(study.replayed.name)[1]) if study.replayed else []
+    curves = replayed(database, jobs.pop(study.replayed.name)[1]) if study.replayed else []
     write(study, list(results(database, jobs, study.reference)), curves)
 
 

@@ -20,11 +20,11 @@ from benchmarks.tables import write_between
 from cli import decide_plot
 from models import decisions
 from models.aligned import Aligned, align_jobs, generator_size
-from models.units import written
 from models.choices import cheapest_reaching
 from models.database import Database, upgrade
 from models.exchange import RATIOS, by_group, compare, exchange, match
 from models.frontier import Frontier, frontier_of
+from models.units import written
 from models.whatif import AS_BOOKED, Prices, dollars_by_job, models_used, read_prices
 from scheduler.policies import save_policy
 from scheduler.policy_file import read_policy_file

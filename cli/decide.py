@@ -18,9 +18,9 @@ from cli.decide_options import (
     show,
     unit_of,
 )
-from models.units import parse_amount, parse_share
 from models.database import open_database
 from models.errors import UserError
+from models.units import parse_amount, parse_share
 
 COLUMNS = [
     ("job", "right"), ("model", "left"), ("strategy", "left"), ("budget", "right"), ("accuracy (95 %)", "right"), ("a query (95 %)", "right"), ("worth it", "left"),

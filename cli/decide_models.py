@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from cli import output
 from cli.decide_options import cost_option, price_options, prices_of, seed_option, show, unit_of
 from models import reports
-from models.units import parse_share
 from models.database import Database, open_database
 from models.errors import UserError
+from models.units import parse_share
 from models.whatif import Prices
 
 if TYPE_CHECKING:

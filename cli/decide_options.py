@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from cli import output
 from models import reports
-from models.units import UNITS
 from models.errors import UserError
+from models.units import UNITS
 from models.whatif import AS_BOOKED, Prices, gpu_hour, models_used, read_prices
 
 if TYPE_CHECKING:

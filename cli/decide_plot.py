@@ -10,8 +10,8 @@ from cli import output, plot
 from cli.exporters import replacing
 from cli.policy_plot import say_what_is_missing
 from models.aligned import Aligned
-from models.units import UNITS
 from models.frontier import Frontier, Standing, envelope
+from models.units import UNITS
 
 
 def draw(aligned: Aligned, frontier: Frontier, pictures: Sequence[tuple[Path, str]]) -> None:

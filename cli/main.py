@@ -23,6 +23,8 @@ COMMANDS = {
     "explain": ("cli.explain", "why one query got its strategy and budget"),
     "report": ("cli.report", "accuracy against cost: of many jobs in a table, of one or two in full"),
     "decide": ("cli.decide", "what to run next, from what has been run"),
+    "curves": ("cli.curves", "what fewer samples would have brought, from those that are stored"),
+    "review": ("cli.review", "which answers to trust where there is no reference, and which to look at"),
     "calibrate": ("cli.calibrate", "measure which strategy pays where, and keep it as a policy"),
     "policies": ("cli.policies", "list, show, compare and exchange policies"),
     "pause": ("cli.control", "stop giving out a job's queries"),

@@ -1,12 +1,13 @@
-"""Accuracy against compute as a picture: in the terminal, and as a PNG."""
+"""Accuracy against compute as a picture: in the terminal, as a PNG and as an SVG."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
+from typing import Any, Literal
 
 X_LABEL = "FLOPs per query (canonical, verifier included)"
 Y_LABEL = "accuracy, %"
@@ -14,7 +15,7 @@ Y_LABEL = "accuracy, %"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One job: FLOPs per query, and the accuracy with its 95 % interval, in [0, 1]."""
+    """One job: FLOPs per query (or what else the x axis says), and the accuracy with its 95 % interval, in [0, 1]."""
 
     flops: float
     accuracy: float
@@ -34,7 +35,7 @@ def is_available() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("plotext", "matplotlib"))
 
 
-def in_terminal(curves: Curves, width: int) -> str:
+def in_terminal(curves: Curves, width: int, *, x_label: str = X_LABEL) -> str:
     """The curves in characters, the x axis logarithmic."""
     import plotext
 
@@ -42,11 +43,11 @@ def in_terminal(curves: Curves, width: int) -> str:
     figure.clear()
     figure.plot_size(min(width, 100), 22)
     figure.ruler("x").scale("log")
-    for (name, points), marker in zip(curves.items(), "o*+x#", strict=False):
+    for (name, points), marker in zip(curves.items(), cycle("o*+x#"), strict=False):
         flops, accuracy = [point.flops for point in points], [100 * point.accuracy for point in points]
         figure.draw(figure.signal(flops, accuracy, marker="·").lines(len(points) > 1))
         figure.draw(figure.signal(flops, accuracy, marker=marker).label(name))
-    figure.label(X_LABEL, "x")
+    figure.label(x_label, "x")
     figure.label(Y_LABEL, "y")
     drawn: str = plotext.uncolorize(str(figure.build()))
     return drawn
@@ -54,6 +55,12 @@ def in_terminal(curves: Curves, width: int) -> str:
 
 def as_png(curves: Curves, path: Path, title: str) -> None:
     """The curves with their intervals, written to `path`."""
+    with path.open("wb") as stream:
+        write(curves, stream, title, "png")
+
+
+def write(curves: Curves, stream: Any, title: str, kind: Literal["png", "svg"], *, x_label: str = X_LABEL) -> None:
+    """The curves with their intervals, as a picture on a stream of bytes."""
     # Not pyplot: it keeps figures for the process's life and looks for a display.
     from matplotlib.figure import Figure
 
@@ -70,15 +77,21 @@ def as_png(curves: Curves, path: Path, title: str) -> None:
             marker=marker,
             color=f"C{colour}",
             capsize=3,
-            label=name,
+            label=_plain(name),
         )
     axes.set_xscale("log")
-    axes.set_xlabel(X_LABEL)
+    axes.set_xlabel(x_label)
     axes.set_ylabel(Y_LABEL + " (bars: 95 %)")
-    axes.set_title(title)
+    axes.set_title(_plain(title))
     axes.grid(alpha=0.3)
     if len(curves) > FEW:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
     else:
         axes.legend()
-    figure.savefig(path)
+    # Without the date, equal curves are equal files.
+    figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
+
+
+def _plain(text: str) -> str:
+    """Between dollar signs there would be mathematics."""
+    return text.replace("$", r"\$")

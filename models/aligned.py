@@ -10,13 +10,13 @@ import numpy as np
 from sqlalchemy import Connection, select, text
 
 from models import tables
-from models.units import COLUMNS, UNITS
 from models.catalogue import job_costs
 from models.efficiency import Curve
 from models.errors import UserError
 from models.reports import PROBLEM, job_summaries
 from models.specification import JobSpecification
 from models.transitions import JOB, table
+from models.units import COLUMNS, UNITS
 from models.whatif import AS_BOOKED, Prices, dollars_by_query, unpriced
 
 DATASET = table(tables.Dataset)

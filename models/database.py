@@ -75,9 +75,10 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for SELECTs that never waits for a writer."""
+        """A connection for SELECTs that never waits for a writer; all of them see the database at one moment."""
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with friendly(self), self.engine.connect() as connection:
-            yield connection.execution_options(read_only=True)
+            yield connection.execution_options(read_only=True, **options)
 
     def close(self) -> None:
         self.engine.dispose()

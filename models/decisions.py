@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from models.aligned import Aligned
-from models.units import UNITS, percent, written
 from models.choices import Choice
 from models.efficiency import Efficiency
 from models.exchange import Comparison, Match
 from models.frontier import Frontier, Purchase, Standing, Step
 from models.resampling import Interval
 from models.scaling import Law, Refusal
+from models.units import UNITS, percent, written
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,55 +7,23 @@ Evidence and votes are those of `strategies.evidence` and `strategies.votes`, fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
+from models import ballots
 from scheduler.outcomes import Recorded
 from strategies.adaptive_consistency import AdaptiveConsistency, lead_is_real
 
 ORDERS = 200
 """Random orders of a problem's samples that a replay is averaged over, unless more are asked for."""
 
-ROUNDING = 1e-9
-"""Sums of scores that differ by less are equal: they were added up in another order."""
-
 
 def draw_orders(samples: int, orders: int, rng: np.random.Generator, *, greedy_first: bool = True) -> np.ndarray:
     """(orders, samples) without replacement: the greedy sample, which is the first, ahead of all others; or not at all."""
-    others = rng.permuted(np.tile(np.arange(1, samples), (orders, 1)), axis=1)
+    others = 1 + ballots.draw_orders(samples - 1, orders, rng)
     ahead = np.zeros((orders, int(greedy_first)), dtype=int)
     return np.concatenate([ahead, others], axis=1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ballot:
-    """Of the first n samples of every order: votes and summed scores of each class (orders, classes), and where the
-    class was first met."""
-
-    votes: np.ndarray
-    scores: np.ndarray
-    first: np.ndarray
-
-    def elected(self, weight: np.ndarray, then: np.ndarray | None = None) -> np.ndarray:
-        """The class with the most weight, of equals with the most of `then`, of those the one that was met first."""
-        tied = np.logical_and(self.votes > 0, _is_most(np.where(self.votes > 0, weight, -np.inf)))
-        if then is not None:
-            tied = np.logical_and(tied, _is_most(np.where(tied, then, -np.inf)))
-        winner: np.ndarray = np.argmin(np.where(tied, self.first, np.inf), axis=1)
-        return winner
-
-    @property
-    def read(self) -> np.ndarray:
-        """Whether there is any readable answer."""
-        some: np.ndarray = np.any(self.votes > 0, axis=1)
-        return some
-
-
-def _is_most(values: np.ndarray) -> np.ndarray:
-    most: np.ndarray = values >= values.max(axis=1, keepdims=True) - ROUNDING
-    return most
 
 
 class Replay:
@@ -71,15 +39,27 @@ class Replay:
         self._position[rows, orders] = np.arange(orders.shape[1])
         classes = np.arange(max(one.answer_class.max(initial=-1) + 1, 1))
         self._member = one.answer_class[:, None] == classes
-        never = np.full((len(orders), 1), samples)
-        self._first = np.concatenate(
-            [
-                np.concatenate([self._position[:, members], never], axis=1).min(axis=1, keepdims=True)
-                for members in self._member.T
-            ],
-            axis=1,
-        )
-        self._weighed = self._member * np.nan_to_num(one.score)[:, None]
+
+    # Who speaks for the leading class after each number of samples: (drawn, orders).
+    @cached_property
+    def _elected(self) -> np.ndarray:
+        found: np.ndarray = ballots.elect(self.one.answer_class, self.orders)[0]
+        return found
+
+    @cached_property
+    def _elected_by_score(self) -> np.ndarray:
+        """Of as many votes, the class that the verifier trusts more."""
+        found: np.ndarray = ballots.elect(self.one.answer_class, self.orders, then=self.one.score)[0]
+        return found
+
+    @cached_property
+    def _weighted(self) -> np.ndarray:
+        found: np.ndarray = ballots.elect_weighted(self.one.answer_class, self.orders, self.one.score[None])[1]
+        return found
+
+    @cached_property
+    def _chosen(self) -> np.ndarray:
+        return ballots.choose(self.one.answer_class, self.orders, self.one.score)
 
     def drawn(self, n: int) -> np.ndarray:
         """(orders, samples): 1.0 for each of the first n."""
@@ -93,33 +73,21 @@ class Replay:
 
     def majority(self, n: int) -> np.ndarray:
         """Whether the plain vote is right, without a verifier: ties go to what was drawn first."""
-        ballot = self._ballot(n)
-        return self._is_right(ballot, ballot.elected(ballot.votes))
+        return self._is_right(self._elected[n - 1])
 
     def weighted(self, n: int) -> np.ndarray:
         """Whether the vote is right in which each sample weighs what the verifier thinks of it."""
-        ballot, drawn = self._ballot(n), self.drawn(n) > 0
-        voters = drawn & (self.one.answer_class >= 0)
-        highest = np.where(voters, self.one.score, -np.inf).max(axis=1, keepdims=True)
-        lowest = np.where(voters, self.one.score, np.inf).min(axis=1, keepdims=True)
-        # As `strategies.votes.verdict`: scores that are all the same say nothing.
-        weight = np.where(highest == lowest, ballot.votes, ballot.scores)
-        return self._is_right(ballot, ballot.elected(weight))
+        return self._is_right(self._weighted[n - 1])
 
     def best(self, n: int) -> np.ndarray:
         """Whether the best scored sample is right, of equals the first."""
-        inside = (self.drawn(n) > 0) & (self.one.answer_class >= 0)
-        score = np.where(inside, self.one.score, -np.inf)
-        tied = inside & (score == score.max(axis=1, keepdims=True))
-        chosen = np.where(tied, self._position, np.inf).argmin(axis=1)
-        found: np.ndarray = self.one.right[chosen] & inside.any(axis=1)
-        return found
+        return self._is_right(self._chosen[n - 1])
 
     def settled(self, most: int) -> np.ndarray:
         """How many samples adaptive consistency draws, at most `most`."""
         stop = np.full(len(self.orders), most)
         for n in range(most - 1, 0, -1):
-            votes = np.sort(self._ballot(n).votes, axis=1).astype(int)
+            votes = np.sort(self._votes(n), axis=1).astype(int)
             second = votes[:, -2] if votes.shape[1] > 1 else np.zeros(len(votes), dtype=int)
             stop = np.where(_surely(most)[votes[:, -1], second], n, stop)
         return stop
@@ -135,15 +103,16 @@ class Replay:
 
     def read(self, n: int) -> np.ndarray:
         """Whether any answer could be read: where none could, nothing counts as scored."""
-        return self._ballot(n).read
+        found: np.ndarray = self._elected[n - 1] >= 0
+        return found
 
     def features(self, n: int, *, scored: bool) -> np.ndarray:
         """(orders, features): `strategies.evidence.Evidence.features` of the first n, scored by the verifier or not."""
-        one, ballot, drawn = self.one, self._ballot(n), self.drawn(n)
-        leader = ballot.elected(ballot.votes, ballot.scores if scored else None)
-        ranked = np.sort(ballot.votes, axis=1)
-        leads = drawn * (one.answer_class == leader[:, None]) * ballot.read[:, None]
-        trusted = scored & ballot.read
+        one, read, drawn = self.one, self.read(n), self.drawn(n)
+        speaker = (self._elected_by_score if scored else self._elected)[n - 1]
+        ranked = np.sort(self._votes(n), axis=1)
+        leads = drawn * (one.answer_class == one.answer_class[speaker][:, None]) * read[:, None]
+        trusted = scored & read
         leading, sums = leads.sum(axis=1), leads @ np.nan_to_num(one.score)
         return np.stack(
             [
@@ -161,15 +130,13 @@ class Replay:
             axis=1,
         )
 
-    def _ballot(self, n: int) -> _Ballot:
-        drawn = self.drawn(n)
-        return _Ballot(drawn @ self._member, drawn @ self._weighed, self._first)
+    def _votes(self, n: int) -> np.ndarray:
+        """(orders, classes)"""
+        found: np.ndarray = self.drawn(n) @ self._member
+        return found
 
-    def _is_right(self, ballot: _Ballot, winner: np.ndarray) -> np.ndarray:
-        """Whether the first sample of the class that won is right: it speaks for the others."""
-        rows = np.arange(len(winner))
-        speaker = self.orders[rows, np.minimum(self._first[rows, winner], self.orders.shape[1] - 1)]
-        found: np.ndarray = self.one.right[speaker] & ballot.read
+    def _is_right(self, speaker: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self.one.right[speaker] & (speaker >= 0)
         return found
 
 

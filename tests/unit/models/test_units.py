@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.units import parse_amount, parse_share, written
 from models.errors import UserError
+from models.units import parse_amount, parse_share, written
 
 
 @pytest.mark.parametrize(
