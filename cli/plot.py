@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 X_LABEL = "FLOPs per query (canonical, verifier included)"
 Y_LABEL = "accuracy, %"
@@ -52,8 +56,20 @@ def in_terminal(curves: Curves, width: int) -> str:
     return drawn
 
 
-def as_png(curves: Curves, path: Path, title: str) -> None:
-    """The curves with their intervals, written to `path`."""
+def as_png(curves: Curves, target: Path | IO[bytes], title: str) -> None:
+    """The curves with their intervals, written to a path or a stream."""
+    _figure(curves, title).savefig(target, format="png")
+
+
+def as_svg(curves: Curves, target: Path | IO[bytes], title: str) -> None:
+    """The same as a drawing whose text stays text; the same curves give the same bytes."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "tts-jobs"}):
+        _figure(curves, title).savefig(target, format="svg", metadata={"Date": None})
+
+
+def _figure(curves: Curves, title: str) -> Figure:
     # Not pyplot: it keeps figures for the process's life and looks for a display.
     from matplotlib.figure import Figure
 
@@ -81,4 +97,7 @@ def as_png(curves: Curves, path: Path, title: str) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
     else:
         axes.legend()
-    figure.savefig(path)
+    # A name from a dataset or a model is no formula, whatever signs are in it.
+    for text in (axes.title, *axes.get_legend().get_texts()):
+        text.set_parse_math(False)
+    return figure

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cli import accuracy, output
+from cli.page.options import file_options, write_files
 from models import reports
 from models.database import Database, open_database
 from models.revisions import by_position
@@ -24,8 +26,9 @@ POSITIONS = [
 
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@file_options
 @output.json_option
-def report(jobs: tuple[str, ...], as_json: bool) -> None:
+def report(jobs: tuple[str, ...], html: Path | None, png: Path | None, svg: Path | None, as_json: bool) -> None:
     """One row per JOB (all of them by default): accuracy with its 95 % interval, and everything it cost.
 
     Tokens, FLOPs, GPU-seconds and dollars charge reused candidates at their original cost; FLOPs are canonical (as
@@ -39,11 +42,13 @@ def report(jobs: tuple[str, ...], as_json: bool) -> None:
     Example:
       tts-jobs report 1 2 3
       tts-jobs report --json | jq '.[].accuracy'
+      tts-jobs report 1 2 3 --html report.html
     """
     database = open_database()
     with database.reading() as connection:
         chosen = [reports.find_job(connection, job) for job in jobs] or None
     show_report(database, chosen, as_json=as_json)
+    write_files(database, chosen, html=html, png=png, svg=svg)
 
 
 def show_report(database: Database, job_ids: Sequence[int] | None, *, as_json: bool) -> None:
