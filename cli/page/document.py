@@ -105,12 +105,15 @@ def _models(connection: Connection, specification: dict[str, Any]) -> dict[str, 
 
 
 def _name(jobs: list[Job]) -> None:
-    """Give each job a label that no other has, and the series that its point belongs to."""
+    """Give each job and its dataset a label that no other has, and the job the series that its point belongs to."""
     several_models = len({job["generator"] for job in jobs}) > 1
     verifiers: dict[tuple[str, str], set[str | None]] = {}
     for job in jobs:
         verifiers.setdefault((job["generator"], job["strategy"]), set()).add(job["verifier"])
+    namesakes = Counter(group[0]["dataset"] for group in by_dataset(jobs))
     for job in jobs:
+        several = namesakes[job["dataset"]] > 1
+        job["dataset_label"] = f"{job['dataset']} ({job['queries']} problems)" if several else job["dataset"]
         series = f"{job['generator']} {job['strategy']}" if several_models else job["strategy"]
         if len(verifiers[job["generator"], job["strategy"]]) > 1:
             series += f" with {job['verifier'] or 'no verifier'}"

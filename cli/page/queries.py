@@ -15,6 +15,12 @@ MOST_QUERIES = 200
 MOST_CANDIDATES = 500
 """Of one query, the first ones: parents stand before their children."""
 
+SHOWN = (
+    "path", "parent", "text", "answer", "answer_class", "correct", "score", "step_scores", "finish_reason", "disposition",
+    "generated_tokens",
+)  # fmt: skip
+"""What the page shows of a candidate; `tts-jobs show --json` has the rest."""
+
 ENDED = QUERY.c.state.in_(("done", "failed"))
 
 
@@ -83,6 +89,14 @@ def _queries(connection: Connection, job_ids: Sequence[int], problem_id: int) ->
         candidates = reports.candidates_of(connection, query["query_id"])
         query = {name: value for name, value in query.items() if name not in ("id", "query_id")}
         left_out = len(candidates) - MOST_CANDIDATES
-        query["candidates"] = candidates[:MOST_CANDIDATES]
+        query["candidates"] = [_shown(candidate) for candidate in candidates[:MOST_CANDIDATES]]
         found.append({"job_id": job_id, **query, **({"candidates_left_out": left_out} if left_out > 0 else {})})
     return found
+
+
+def _shown(candidate: dict[str, Any]) -> dict[str, Any]:
+    """Without what is null, and without step scores that say no more than the score: most of a page are candidates."""
+    shown = {name: candidate[name] for name in SHOWN if candidate[name] is not None}
+    if sum(score is not None for score in shown.get("step_scores", ())) < 2:
+        shown.pop("step_scores", None)
+    return shown

@@ -25,7 +25,9 @@ def conclusion(jobs: Sequence[Job], pairs: Sequence[Pair]) -> str:
     for dataset in datasets[:3]:
         group = [job for job in jobs if job["dataset_id"] == dataset]
         sentence = _conclusion(group, pairs)
-        said.append(f"On {group[0]['dataset']}: {sentence}" if len(datasets) > 1 else sentence)
+        said.append(
+            f"On {group[0]['dataset_label']}, {sentence}" if len(datasets) > 1 else sentence[0].upper() + sentence[1:]
+        )
     return " ".join(said)
 
 
@@ -33,7 +35,7 @@ def _conclusion(jobs: Sequence[Job], pairs: Sequence[Pair]) -> str:
     graded = [job for job in jobs if job["accuracy"] is not None and not job["oracle"]]
     if not graded:
         oracle = any(job["oracle"] for job in jobs)
-        return "Only an oracle was run." if oracle else "Accuracy is unknown: no answer could be graded."
+        return "only an oracle was run." if oracle else "accuracy is unknown: no answer could be graded."
     best = max(graded, key=lambda job: (job["accuracy"], -(job["per_query"]["flops"] or 0)))
     reached = f"{percent(best['accuracy'])} ({100 * best['accuracy_low']:.1f} to {100 * best['accuracy_high']:.1f})"
     if len(graded) == 1:

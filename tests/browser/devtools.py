@@ -56,7 +56,7 @@ class Page:
         number = next(self._numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        told = await asyncio.wait_for(self._answers[number], 30)
+        told = await asyncio.wait_for(self._answers[number], 120)
         assert "error" not in told, told
         result: dict[str, Any] = told["result"]
         return result
@@ -69,7 +69,7 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._loaded.clear()
         await self.call("Page.navigate", url=path.as_uri())
-        await asyncio.wait_for(self._loaded.wait(), 30)
+        await asyncio.wait_for(self._loaded.wait(), 120)
 
     async def resize(self, width: int, height: int = 800) -> None:
         await self.call(

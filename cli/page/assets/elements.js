@@ -112,11 +112,7 @@ function intervalBar(value, low, high, from, to, series = null) {
     series === null ? svg("circle", { class: "dot", cx: x(value), cy: 7, r: 4 }) : marker(series, x(value), 7, 4));
 }
 
-function heading(id, text, note) {
-  return [el("h2", { id: `${id}-heading` }, text), note ? el("p", { class: "note" }, note) : null];
-}
-
 function section(id, title, note, ...children) {
   return el("section", { id, tabindex: "-1", "aria-labelledby": `${id}-heading`, "data-title": title },
-    heading(id, title, note), children);
+    el("h2", { id: `${id}-heading` }, title), note ? el("p", { class: "note" }, note) : null, children);
 }

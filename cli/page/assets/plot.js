@@ -3,7 +3,7 @@
 const NEAR = 36;  // pixels from which a pointer reaches a point
 
 function costPlot(report, lit) {
-  const datasets = [...new Map(report.jobs.map((job) => [job.dataset_id, job.dataset])).entries()];
+  const datasets = [...new Map(report.jobs.map((job) => [job.dataset_id, job.dataset_label])).entries()];
   const curves = report.curves ?? [];
   const known = Object.keys(UNITS).filter((unit) =>
     report.jobs.some((job) => job.accuracy !== null && job.per_query[unit] > 0));
@@ -25,7 +25,7 @@ function costPlot(report, lit) {
     ? choice("Dataset", datasets.map(([id, name]) => [String(id), name]), (value) => { dataset = Number(value); draw(); })
     : null;
   const node = el("figure", { class: "cost-plot" },
-    el("div", { class: "controls" }, units, which), holder, legend, missing);
+    el("div", { class: "controls" }, units, which, legend), holder, missing);
 
   function shownJobs() {
     return report.jobs.filter((job) => job.dataset_id === dataset);
@@ -89,8 +89,8 @@ function costPlot(report, lit) {
 
   function picture(visible) {
     const width = Math.max(280, Math.floor(holder.clientWidth || 720));
-    const height = Math.round(Math.min(400, Math.max(250, width * 0.42)));
-    const frame = { left: 46, right: width - 18, top: 12, bottom: height - 44 };
+    const height = Math.round(Math.min(320, Math.max(250, width * 0.4)));
+    const frame = { left: 46, right: width - 18, top: 26, bottom: height - 40 };
     const every = visible.flatMap((line) => line.points);
     const x = logScale(every.map((point) => point.x), frame.left + 14, frame.right - 14);
     const y = percentScale(every.flatMap((point) => [point.low ?? point.y, point.high ?? point.y]), frame.bottom, frame.top);
@@ -110,7 +110,7 @@ function costPlot(report, lit) {
     }
     grid.append(svg("line", { class: "axis", x1: frame.left, x2: frame.right, y1: frame.bottom, y2: frame.bottom }),
       svg("text", { class: "title", x: frame.right, y: height - 6, "text-anchor": "end" }, UNITS[unit].axis),
-      svg("text", { class: "title", x: 4, y: height - 6 }, "accuracy, %"));
+      svg("text", { class: "title", x: frame.left - 30, y: 10 }, "accuracy, %, with 95 % intervals"));
     drawing.append(grid, frontier(x, y, frame));
     places = [];
     for (const line of visible) {

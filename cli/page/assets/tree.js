@@ -9,8 +9,8 @@ function candidateTree(query, separator) {
     if (!children.has(parent)) children.set(parent, []);
     children.get(parent).push(candidate);
   }
-  const chosen = query.candidates.find((one) => one.answer !== null && one.answer === query.answer);
-  const searched = query.candidates.some((one) => one.parent !== null);
+  const chosen = query.candidates.find((one) => one.answer !== undefined && one.answer === query.answer);
+  const searched = query.candidates.some((one) => one.parent !== undefined);
   const root = el("ul", { role: "tree", class: "tree", "aria-label": "Candidates", onkeydown: walk });
 
   function grow(list, parent, level) {
@@ -38,17 +38,18 @@ function candidateTree(query, separator) {
 
   function label(candidate, text, level, opens) {
     const verdict = { true: "right", false: "wrong" }[candidate.correct];
-    const votes = chosen && candidate.answer !== null && candidate.answer_class === chosen.answer_class;
+    const votes = chosen && candidate.answer !== undefined && candidate.answer_class === chosen.answer_class;
     return el("div", { class: "node", onclick: (event) => pressed(event) },
       el("span", { class: "twisty", "aria-hidden": "true" }, opens ? "\u203a" : ""),
       el("span", { class: "place" }, searched ? `step ${level}` : `sample ${candidate.path}`),
-      candidate.score === null ? null : score(candidate.score),
+      candidate.score === undefined ? null : score(candidate.score),
       foreign(flat(text), "span", { class: "excerpt" }),
-      candidate.answer === null ? null : el("span", { class: "given" }, "= ", foreign(clipped(candidate.answer, 40))),
+      candidate.answer === undefined ? null : el("span", { class: "given" }, "= ", foreign(clipped(candidate.answer, 40))),
       verdict ? el("span", { class: `verdict ${verdict}` }, verdict) : null,
-      votes ? el("span", { class: "badge" }, "the answer") : null,
+      votes ? el("span", { class: "badge" }, "chosen answer") : null,
       ["length", "clipped"].includes(candidate.finish_reason) ? el("span", { class: "badge cut" }, "cut off") : null,
-      candidate.disposition === "discarded" ? el("span", { class: "badge" }, "given up") : null);
+      candidate.disposition === "discarded" ? el("span", { class: "badge" }, "given up") : null,
+      candidate.generated_tokens === undefined ? null : el("span", { class: "place" }, `${whole(candidate.generated_tokens)} tokens`));
   }
 
   function fullText(candidate, text) {
