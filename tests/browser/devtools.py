@@ -67,6 +67,7 @@ class Page:
         await self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
+        await self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         self._loaded.clear()
         await self.call("Page.navigate", url=path.as_uri())
         await asyncio.wait_for(self._loaded.wait(), 120)

@@ -26,7 +26,7 @@ function filled(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined).map(shown));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined).map(shown));
   return element;
 }
 
@@ -112,7 +112,8 @@ function intervalBar(value, low, high, from, to, series = null) {
     series === null ? svg("circle", { class: "dot", cx: x(value), cy: 7, r: 4 }) : marker(series, x(value), 7, 4));
 }
 
-function section(id, title, note, ...children) {
-  return el("section", { id, tabindex: "-1", "aria-labelledby": `${id}-heading`, "data-title": title },
+// `short` is its name in the list of contents.
+function section(id, short, title, note, ...children) {
+  return el("section", { id, tabindex: "-1", "aria-labelledby": `${id}-heading`, "data-title": short },
     el("h2", { id: `${id}-heading` }, title), note ? el("p", { class: "note" }, note) : null, children);
 }

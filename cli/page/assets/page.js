@@ -23,7 +23,8 @@ function jobsSection() {
     perQuery("tokens", "tokens / query", "prompt, generated and scored"),
     perQuery("gpu_seconds", "GPU-s / query", "time the engine was busy, on a CPU too"),
     perQuery("dollars", "dollars / query", "unknown where no price is configured"),
-    { title: "dollars, all", kind: "number", value: (job) => job.dollars, cell: (job) => dollars(job.dollars) },
+    ...(rows.some((job) => job.dollars !== null)
+      ? [{ title: "dollars, all", kind: "number", value: (job) => job.dollars, cell: (job) => dollars(job.dollars) }] : []),
     { title: "problems", kind: "number", value: (job) => job.queries,
       cell: (job) => job.done === job.queries ? whole(job.queries) : `${whole(job.done)} of ${whole(job.queries)}` },
     { title: "failed", kind: "number", value: (job) => job.failed },
@@ -49,13 +50,13 @@ function pairsSection() {
     { title: "cost", kind: "number", value: (pair) => pair.cost_ratio, hint: "canonical FLOPs, as a multiple",
       cell: (pair) => pair.cost_ratio === null ? "unknown" : `\u00d7\u202f${significant(pair.cost_ratio)}` },
   ];
-  return section("pairs", "Compared on the same problems",
+  return section("pairs", "Comparisons", "Compared on the same problems",
     "Paired bootstrap over problems, 2,000 draws, 95 %; p of McNemar\u2019s exact test. An interval that holds 0 settles nothing.",
     table({ label: "Comparisons", columns, rows: report.pairs, filter: report.pairs.length > 5 }).node);
 }
 
 function decisionsSection() {
-  return section("decisions", "Decisions", null, report.decisions.map((one) => el("div", { class: "decision" },
+  return section("decisions", "Decisions", "Decisions", null, report.decisions.map((one) => el("div", { class: "decision" },
     el("h3", {}, foreign(one.question)), foreign(one.answer, "p"),
     one.details && Object.keys(one.details).length ? el("details", {}, el("summary", {}, "How it was found"), properties(one.details)) : null)));
 }
@@ -81,11 +82,11 @@ function breakdownSection(jobs) {
   const made = table({ label: "Groups", columns, rows, keep: (group) => group.kind === kind, controls: [
     choice("By", kinds.map((name) => [name, name]), (value) => { kind = value; made.draw(); }),
   ] });
-  return section("groups", "Where it was right", "selection: how much of what the samples hold was found, (accuracy \u2212 pass@1) / (pass@N \u2212 pass@1).", made.node);
+  return section("groups", "Groups", "Where it was right", "selection: how much of what the samples hold was found, (accuracy \u2212 pass@1) / (pass@N \u2212 pass@1).", made.node);
 }
 
 function specificationsSection() {
-  return section("specifications", "Specifications", "What each job was, so that it can be run again.", report.jobs.map((job) =>
+  return section("specifications", "Specifications", "Specifications", "What each job was, so that it can be run again.", report.jobs.map((job) =>
     el("details", { class: "specification" },
       el("summary", {}, swatch(job.colour), foreign(job.label), el("small", {}, ` job ${job.job_id}, `, foreign(job.name))),
       properties({ dataset: job.dataset, state: job.state, created: job.created_at, ended: job.ended_at,
@@ -142,8 +143,8 @@ function assemble() {
   const plot = drawable ? costPlot(report, light) : null;
   const detailed = report.jobs.filter((job) => job.breakdown);
   const sections = [
-    plot ? section("cost", "Accuracy against cost", null, plot.node, notReplayable()) : null,
-    section("jobs", "Jobs", null, jobs.node),
+    plot ? section("cost", "Plot", "Accuracy against cost", null, plot.node, notReplayable()) : null,
+    section("jobs", "Jobs", "Jobs", null, jobs.node),
     report.pairs?.length ? pairsSection() : null,
     report.decisions?.length ? decisionsSection() : null,
     detailed.length ? breakdownSection(detailed) : null,

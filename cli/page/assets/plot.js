@@ -84,7 +84,7 @@ function costPlot(report, lit) {
 
   function frontierKey() {
     return el("span", { class: "key" }, svg("svg", { class: "swatch", viewBox: "0 0 16 16", "aria-hidden": "true" },
-      svg("path", { class: "frontier", d: "M1 12H8V5H15" })), "frontier: nothing is both cheaper and better");
+      svg("path", { class: "frontier", d: "M0 13H8V3H16" })), "frontier: nothing is cheaper and better; numbers are budgets");
   }
 
   function picture(visible) {
@@ -110,7 +110,7 @@ function costPlot(report, lit) {
     }
     grid.append(svg("line", { class: "axis", x1: frame.left, x2: frame.right, y1: frame.bottom, y2: frame.bottom }),
       svg("text", { class: "title", x: frame.right, y: height - 6, "text-anchor": "end" }, UNITS[unit].axis),
-      svg("text", { class: "title", x: frame.left - 30, y: 10 }, "accuracy, %, with 95 % intervals"));
+      svg("text", { class: "title", x: frame.left - 30, y: 10 }, "accuracy, % (bars: 95 %)"));
     drawing.append(grid, frontier(x, y, frame));
     places = [];
     for (const line of visible) {
@@ -129,6 +129,7 @@ function costPlot(report, lit) {
     const [px, py] = [x.at(point.x), y.at(point.y)];
     const [top, bottom] = [y.at(point.high ?? point.y), y.at(point.low ?? point.y)];
     const colour = `c${line.series % SERIES_COLOURS}`;
+    const aside = px > holder.clientWidth - 60;
     const node = svg("g", {
       class: `point${line.replayed ? " replayed" : ""}`, role: "img", "aria-label": spoken(point),
       onfocus: () => show(places.findIndex((place) => place.node === node)), onblur: () => hide(), onkeydown: (event) => step(event),
@@ -136,7 +137,7 @@ function costPlot(report, lit) {
     svg("path", { class: `spread ${colour}`, d: `M${px} ${top}V${bottom}M${px - 4} ${top}h8M${px - 4} ${bottom}h8` }),
     svg("circle", { class: "halo", cx: px, cy: py, r: 10 }),
     marker(line.series, px, py, line.replayed ? 3.5 : 5.5),
-    svg("text", { class: "tag", x: px + 8, y: py - 8 }, line.replayed ? "" : shortened(point.tag)));
+    svg("text", { class: "tag", x: aside ? px - 8 : px + 8, y: py - 8, "text-anchor": aside ? "end" : "start" }, line.replayed ? "" : shortened(point.tag)));
     places.push({ px, py, node, point, line });
     return node;
   }

@@ -53,7 +53,7 @@ function queriesSection(report) {
     const left = query.candidates_left_out;
     const costs = [
       ["samples", query.samples, whole], ["tokens", query.tokens, whole], ["FLOPs", query.flops_canonical, count],
-      ["GPU-seconds", query.gpu_seconds, significantOrUnknown], ["dollars", query.dollars, dollars], ["wasted tokens", query.wasted_tokens, whole],
+      ["GPU-seconds", query.gpu_seconds, significantOrUnknown], ["dollars", query.dollars, dollars], ["wasted tokens", query.wasted_tokens || undefined, whole],
     ].filter(([, value]) => value !== undefined);
     return [
       el("header", {},
@@ -81,7 +81,7 @@ function queriesSection(report) {
   const cut = report.queries_left_out
     ? el("p", { class: "warning" }, `${whole(report.queries_left_out)} more answers were chosen and left out, so that this file stays below 10 MB.`)
     : null;
-  return section("answers", "Answers",
+  return section("answers", "Answers", "Answers",
     "A choice, not all: problems that jobs disagree on, problems that none got right, and a sample. Open one to see its candidates.",
     cut, rows.node, dialog);
 }

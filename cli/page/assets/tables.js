@@ -2,11 +2,19 @@
 
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
+const FEW = 25;  // rows of a longer table that are shown until all are asked for
+
 // `columns`: {title, value(row): what is sorted by, cell(row)?: node or text, kind?: "number", hint?, head?: is row header}.
 function table({ label, columns, rows, filter = true, controls = [], keep = () => true, rowAttributes = () => ({}) }) {
   let sorted = null;
   let words = [];
   const body = el("tbody");
+  let all = false;
+  const more = el("button", { type: "button", class: "more", onclick: () => {
+    all = true;
+    draw();
+    body.rows[FEW].querySelector("button, th")?.focus();
+  } });
   const said = el("p", { class: "count", role: "status" });
   const heads = columns.map((column, at) => {
     const arrow = el("span", { class: "arrow", "aria-hidden": "true" });
@@ -59,7 +67,9 @@ function table({ label, columns, rows, filter = true, controls = [], keep = () =
   function draw() {
     const now = chosen();
     said.textContent = now.length === rows.length ? `${rows.length} rows` : `${now.length} of ${rows.length} rows`;
-    body.replaceChildren(...now.map((row) =>
+    more.hidden = all || now.length <= 2 * FEW;
+    more.textContent = `Show all ${now.length} rows`;
+    body.replaceChildren(...(more.hidden ? now : now.slice(0, FEW)).map((row) =>
       el("tr", rowAttributes(row), columns.map((column) =>
         el(column.head ? "th" : "td", { class: column.kind, scope: column.head ? "row" : null },
           column.cell ? column.cell(row) : column.value(row) ?? "\u2013")))));
@@ -71,7 +81,7 @@ function table({ label, columns, rows, filter = true, controls = [], keep = () =
     : null;
   const scroll = el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": `${label}, scrolls sideways` },
     el("table", {}, el("caption", { class: "hidden" }, label), el("thead", {}, el("tr", {}, heads)), body));
-  return { node: el("div", { class: "table" }, bar, scroll), draw, chosen };
+  return { node: el("div", { class: "table" }, bar, scroll, more), draw, chosen };
 }
 
 function choice(label, options, changed) {

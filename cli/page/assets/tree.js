@@ -49,7 +49,7 @@ function candidateTree(query, separator) {
       votes ? el("span", { class: "badge" }, "chosen answer") : null,
       ["length", "clipped"].includes(candidate.finish_reason) ? el("span", { class: "badge cut" }, "cut off") : null,
       candidate.disposition === "discarded" ? el("span", { class: "badge" }, "given up") : null,
-      candidate.generated_tokens === undefined ? null : el("span", { class: "place" }, `${whole(candidate.generated_tokens)} tokens`));
+      candidate.generated_tokens === undefined ? null : el("span", { class: "tokens" }, `${whole(candidate.generated_tokens)} tokens`));
   }
 
   function fullText(candidate, text) {
