@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-HOSTILE = "</script><img src=x onerror=\"alert(1)\"><b>&amp;\u2028\u2029\u0000\ud800 \u202eevil\u202c {{style}} $x^2$"
+HOSTILE = '</script><img src=x onerror="alert(1)"><b>&amp;\u2028\u2029\u0000\ud800 \u202eevil\u202c {{style}} $x^2$'
 """Whatever a dataset or a model may write: an end of the block, line ends of JavaScript, NUL, half a surrogate pair,
 a turn of direction, a place of the template, a formula."""
 
 
-def job(number: int, strategy: str, budget: str, accuracy: float | None, flops: float | None, **changed: Any) -> dict[str, Any]:
+def job(
+    number: int, strategy: str, budget: str, accuracy: float | None, flops: float | None, **changed: Any
+) -> dict[str, Any]:
     return {
         "job_id": number, "name": f"job {number}", "dataset": "sums", "dataset_id": 1, "dataset_label": "sums",
         "generator": "tiny", "verifier": None, "strategy": strategy, "budget": budget, "oracle": False, "state": "done",
         "series": strategy, "label": f"{strategy} {budget}", "imported_from": None, "created_at": "2026-01-01T12:00:00+00:00",
         "ended_at": None, "queries": 100, "done": 100, "failed": 0, "answered": 100, "graded": 100,
         "correct": round(100 * accuracy) if accuracy is not None else None, "accuracy": accuracy,
-        "accuracy_low": accuracy and accuracy - 0.08, "accuracy_high": accuracy and accuracy + 0.08,
+        "accuracy_low": accuracy and round(accuracy - 0.08, 2), "accuracy_high": accuracy and round(accuracy + 0.08, 2),
         "samples": 100, "reused_samples": 0, "truncated_rate": 0.01, "unparsed_rate": 0.02, "dollars": None,
         "per_query": {"flops": flops, "tokens": flops and flops / 1e6, "dollars": None, "gpu_seconds": 0.25},
         "specification": {"strategy": strategy, "template": {"user": "{{ problem }}", "step_separator": "\n"}, "seed": 0},
@@ -26,7 +28,7 @@ def job(number: int, strategy: str, budget: str, accuracy: float | None, flops: 
 
 def group(value: str, accuracy: float) -> dict[str, Any]:
     return {
-        "value": value, "queries": 50, "accuracy": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1, "samples": 200,
+        "value": value, "queries": 50, "accuracy": accuracy, "low": round(accuracy - 0.1, 2), "high": round(accuracy + 0.1, 2), "samples": 200,
         "total_tokens": 12_000, "flops_canonical": 3e9, "dollars": None, "pass_at_1": 0.4, "pass_at_n": 0.8,
         "selection_efficiency": 0.5, "truncated_rate": 0.0, "unparsed_rate": 0.0,
     }  # fmt: skip
@@ -66,7 +68,7 @@ def document() -> dict[str, Any]:
     ]
     sizes = (1, 2, 4, 8, 16)
     points = [
-        {"n": n, "accuracy": 0.5 + 0.02 * n**0.5, "low": 0.45, "high": 0.65, "flops": 1e8 * n, "tokens": 100.0 * n, "dollars": None}
+        {"n": n, "accuracy": 0.5 + n / 200, "low": 0.45, "high": 0.65, "flops": 1e8 * n, "tokens": 100.0 * n, "dollars": None}
         for n in sizes
     ]  # fmt: skip
     return {

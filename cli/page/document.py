@@ -147,7 +147,9 @@ def _pairs(connection: Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         if len(known) < 2:
             continue
         best = max(known, key=lambda job: job["accuracy"])
-        wanted = [(job, known[0]) for job in known[1:]] + [(best, job) for job in known[1:] if job is not best]
+        wanted = [(job, known[0]) for job in known[1:]] + [
+            (best, job) for job in known[1:] if best not in (job, known[0])
+        ]
         pairs += [pair for better, than in wanted if (pair := _pair(better, than, correctness.__getitem__))]
     return pairs
 

@@ -25,9 +25,7 @@ def conclusion(jobs: Sequence[Job], pairs: Sequence[Pair]) -> str:
     for dataset in datasets[:3]:
         group = [job for job in jobs if job["dataset_id"] == dataset]
         sentence = _conclusion(group, pairs)
-        said.append(
-            f"On {group[0]['dataset_label']}, {sentence}" if len(datasets) > 1 else sentence[0].upper() + sentence[1:]
-        )
+        said.append(f"On {group[0]['dataset_label']}: {sentence}" if len(datasets) > 1 else sentence)
     return " ".join(said)
 
 
@@ -35,7 +33,7 @@ def _conclusion(jobs: Sequence[Job], pairs: Sequence[Pair]) -> str:
     graded = [job for job in jobs if job["accuracy"] is not None and not job["oracle"]]
     if not graded:
         oracle = any(job["oracle"] for job in jobs)
-        return "only an oracle was run." if oracle else "accuracy is unknown: no answer could be graded."
+        return "Only an oracle was run." if oracle else "Accuracy is unknown: no answer could be graded."
     best = max(graded, key=lambda job: (job["accuracy"], -(job["per_query"]["flops"] or 0)))
     reached = f"{percent(best['accuracy'])} ({100 * best['accuracy_low']:.1f} to {100 * best['accuracy_high']:.1f})"
     if len(graded) == 1:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ CODES = {
 
 
 class Page:
-    """One tab. `events` are what the browser has told of it, `requests` every address that it asked for."""
+    """One tab. `requests` is every address that it asked for, `complaints` whatever it wrote to its console."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -97,41 +96,44 @@ class Page:
     async def point(self, x: float, y: float) -> None:
         await self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
-    async def picture(self, path: Path, *, whole: bool = False) -> None:
-        shot = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
-
     async def close(self) -> None:
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
 
 
-@asynccontextmanager
-async def browser(profile: Path) -> AsyncIterator[Page]:
-    """A page of a browser of its own, which ends with the block."""
+@contextmanager
+def chromium(profile: Path) -> Iterator[str]:
+    """The address of a browser that ends with the block."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert program, "no Chromium on PATH: apt-get install chromium"
-    options = ["--headless=new", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-port=0"]
+    options = [
+        "--headless=new",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-dev-shm-usage",
+        "--remote-debugging-port=0",
+    ]
     if os.geteuid() == 0:
         options.append("--no-sandbox")
-    with subprocess.Popen(
-        [program, *options, f"--user-data-dir={profile}", "about:blank"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as chromium:
+    command = [program, *options, f"--user-data-dir={profile}", "about:blank"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
         try:
             told = profile / "DevToolsActivePort"
             wait_until(lambda: told.exists() and "\n" in told.read_text(), seconds=60, what="Chromium to start")
-            port = told.read_text().splitlines()[0]
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                    tab = next(one for one in await answer.json() if one["type"] == "page")
-                async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    page = Page(socket)
-                    try:
-                        yield page
-                    finally:
-                        await page.close()
+            yield f"http://127.0.0.1:{told.read_text().splitlines()[0]}"
         finally:
-            chromium.terminate()
-            chromium.wait(30)
+            child.terminate()
+
+
+@asynccontextmanager
+async def first_tab(address: str) -> AsyncIterator[Page]:
+    """The tab that a browser starts with."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{address}/json/list") as answer:
+            tab = next(one for one in await answer.json() if one["type"] == "page")
+        async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+            page = Page(socket)
+            try:
+                yield page
+            finally:
+                await page.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from cli.page.write import write_page
-from tests.browser.devtools import Page, browser
+from tests.browser.devtools import Page, chromium, first_tab
 from tests.pages import document
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 WIDTHS = (360, 800, 1280)
 FOCUSED = "document.activeElement"
@@ -26,13 +26,26 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest_asyncio.fixture
-async def page(tmp_path: Path, file: Path) -> AsyncIterator[Page]:
-    async with browser(tmp_path / "profile") as tab:
-        await tab.open(file)
-        yield tab
-        assert tab.requests == [file.as_uri()] * len(tab.requests), "the page asked for something beside itself"
-        assert tab.complaints == []
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chromium(tmp_path_factory.mktemp("browser") / "profile") as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(address: str) -> AsyncIterator[Page]:
+    async with first_tab(address) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(tab: Page, file: Path) -> AsyncIterator[Page]:
+    tab.requests.clear()
+    tab.complaints.clear()
+    await tab.open(file)
+    yield tab
+    assert set(tab.requests) == {file.as_uri()}, "the page asked for something beside itself"
+    assert tab.complaints == []
 
 
 async def column(page: Page, table: str, title: str) -> list[str]:

@@ -96,8 +96,8 @@ function marker(series, x, y, size = 5) {
   return drawn;
 }
 
-function swatch(series) {
-  return svg("svg", { class: "swatch", viewBox: "0 0 16 16", "aria-hidden": "true" }, marker(series, 8, 8, 5));
+function swatch(series, hollow = false) {
+  return svg("svg", { class: `swatch${hollow ? " hollow" : ""}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, marker(series, 8, 8, 5));
 }
 
 // A value with its interval on a scale from `from` to `to`, as small as a word.

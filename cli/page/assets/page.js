@@ -12,8 +12,7 @@ function jobsSection() {
   const columns = [
     { title: "strategy", head: true, value: (job) => job.label,
       text: (job) => `${job.label} ${job.name} ${job.dataset} ${job.generator} ${job.verifier ?? ""}`,
-      cell: (job) => [swatch(job.colour), foreign(job.label), job.state === "done" ? null : el("span", { class: "badge" }, job.state),
-        job.oracle ? el("span", { class: "badge cut" }, "oracle") : null] },
+      cell: (job) => [swatch(job.colour), foreign(job.label), job.state === "done" ? null : el("span", { class: "badge" }, job.state)] },
     { title: "accuracy", kind: "number", value: (job) => job.accuracy, hint: "right answers among the graded ones; 95 % Wilson interval",
       cell: (job) => job.accuracy === null ? "unknown" : el("span", { class: "measure" }, percent(job.accuracy),
         el("small", {}, `${(100 * job.accuracy_low).toFixed(1)} to ${(100 * job.accuracy_high).toFixed(1)}`)) },
@@ -34,7 +33,7 @@ function jobsSection() {
     { title: "unread", kind: "number", value: (job) => job.unparsed_rate, cell: (job) => percent(job.unparsed_rate), hint: "candidates without a readable answer" },
     { title: "job", kind: "number", value: (job) => job.job_id },
   ];
-  return table({ label: "Jobs", columns, rows, filter: rows.length > 5, rowAttributes: (job) => ({ "data-job": job.job_id }) });
+  return table({ label: "Jobs", columns, rows, filter: rows.length > 6, rowAttributes: (job) => ({ "data-job": job.job_id }) });
 }
 
 function bounds(values) {

@@ -78,7 +78,7 @@ function costPlot(report, lit) {
         draw();
         [...legend.children].find((button) => button.textContent === shown(line.name))?.focus();
       },
-    }, swatch(line.series), foreign(line.name))), frontierKey());
+    }, swatch(line.series, line.replayed), foreign(line.name))), frontierKey());
     holder.replaceChildren(picture(visible), tip);
   }
 
@@ -172,7 +172,7 @@ function costPlot(report, lit) {
     place.node.classList.add("lit");
     lit(place.line.replayed ? null : place.point.job.job_id);
     tip.replaceChildren(
-      el("p", { class: "tip-title" }, swatch(place.line.series), foreign(place.point.label)),
+      el("p", { class: "tip-title" }, swatch(place.line.series, place.line.replayed), foreign(place.point.label)),
       el("p", { class: "tip-value" }, percent(place.point.y), el("span", {}, interval(place.point))),
       el("dl", {}, Object.entries(UNITS).filter(([name]) => place.point.cost[name] !== undefined).map(([name, of]) =>
         [el("dt", {}, `${of.name} per query`), el("dd", {}, of.show(place.point.cost[name]))])));
