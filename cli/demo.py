@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from cli import output, plot
+from cli.page.options import write_files
 from cli.report import show_report
 from cli.sample_counts import SampleCounts
 from cli.series import answer_all
@@ -37,12 +38,16 @@ class Plan:
 @click.command()
 @click.option("--problems", type=click.IntRange(1, 2000), default=100, show_default=True, help="How many of the 2,000.")
 @click.option("--samples", type=SampleCounts(), default="1,4,16", show_default=True, help="Samples a problem.")
-@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Where the plot goes; TTS_HOME/demo.png.")
+@click.option(
+    "--png",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the plot goes, and the page beside it; TTS_HOME/demo.png.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="No live view.")
 @output.json_option
 def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: bool, quiet: bool) -> None:
     """Answer arithmetic problems with the tiny models, greedily, by majority vote and by a vote that tiny-prm weights,
-    with more and more samples; then show what accuracy cost.
+    with more and more samples; then show what accuracy cost, here and as a page (`page:` says where).
 
     The problems are held out from the models' training and evenly of five levels. Kill it whenever you like; the same
     command goes on where it was.
@@ -65,7 +70,9 @@ def demo(problems: int, samples: tuple[int, ...], png: Path | None, as_json: boo
     show_report(database, job_ids, as_json=as_json)
     if not as_json:
         _compare(database, plans, job_ids)
-        _draw(database, plans, job_ids, png or settings().home / "demo.png")
+        picture = png or settings().home / "demo.png"
+        _draw(database, plans, job_ids, picture)
+        write_files(database, job_ids, html=picture.with_suffix(".html"))
 
 
 def _answer(database: Database, plans: Sequence[Plan], problems: int, quiet: bool) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, product
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Literal
 
 X_LABEL = "FLOPs per query (canonical, verifier included)"
 Y_LABEL = "accuracy, %"
@@ -59,9 +59,12 @@ def as_png(curves: Curves, path: Path, title: str) -> None:
         write(curves, stream, title, "png")
 
 
-def write(curves: Curves, stream: Any, title: str, kind: Literal["png", "svg"], *, x_label: str = X_LABEL) -> None:
-    """The curves with their intervals, as a picture on a stream of bytes."""
+def write(
+    curves: Curves, stream: IO[bytes], title: str, kind: Literal["png", "svg"], *, x_label: str = X_LABEL
+) -> None:
+    """The curves with their intervals, as a picture on a stream of bytes; the same curves give the same bytes."""
     # Not pyplot: it keeps figures for the process's life and looks for a display.
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
@@ -77,21 +80,19 @@ def write(curves: Curves, stream: Any, title: str, kind: Literal["png", "svg"], 
             marker=marker,
             color=f"C{colour}",
             capsize=3,
-            label=_plain(name),
+            label=name,
         )
     axes.set_xscale("log")
     axes.set_xlabel(x_label)
     axes.set_ylabel(Y_LABEL + " (bars: 95 %)")
-    axes.set_title(_plain(title))
+    axes.set_title(title)
     axes.grid(alpha=0.3)
     if len(curves) > FEW:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
     else:
         axes.legend()
-    # Without the date, equal curves are equal files.
-    figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
-
-
-def _plain(text: str) -> str:
-    """Between dollar signs there would be mathematics."""
-    return text.replace("$", r"\$")
+    # A name from a dataset or a model is no formula, whatever signs are in it.
+    for text in (axes.title, *axes.get_legend().get_texts()):
+        text.set_parse_math(False)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "tts-jobs"}):
+        figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)

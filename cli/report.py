@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cli import output
 from cli.exporters import write_results
+from cli.page.options import file_options, write_files
 from cli.report_account import account
 from cli.report_groups import group_tables
 from cli.report_table import job_table
@@ -30,8 +32,12 @@ from strategies.sequential_revision import place_of
 @click.option("--cost", "unit", type=click.Choice(list(UNITS)), default="flops", show_default=True, help="What two jobs' costs are compared in.")  # fmt: skip
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--markdown", "as_markdown_", is_flag=True, help="Print the tables as Markdown.")
+@file_options
 @output.json_option
-def report(jobs: tuple[str, ...], by: str | None, unit: str, as_csv: bool, as_markdown_: bool, as_json: bool) -> None:
+def report(
+    jobs: tuple[str, ...], by: str | None, unit: str, as_csv: bool, as_markdown_: bool, html: Path | None, png: Path | None,
+    svg: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Accuracy with its 95 % interval against everything it cost: one row per job, or one or two named JOBs in full.
 
     Of the full account, docs/reports.md defines every figure. Several named JOBs are each compared with the first, on
@@ -52,6 +58,7 @@ def report(jobs: tuple[str, ...], by: str | None, unit: str, as_csv: bool, as_ma
       tts-jobs report last --by level
       tts-jobs report 1 2 --cost usd
       tts-jobs report --json | jq '.[].accuracy'
+      tts-jobs report 1 2 3 --html report.html
     """
     if as_json + as_csv + as_markdown_ > 1:
         raise UserError("--json, --csv and --markdown exclude each other; give one of them")
@@ -69,6 +76,7 @@ def report(jobs: tuple[str, ...], by: str | None, unit: str, as_csv: bool, as_ma
         click.echo(as_markdown(found.blocks(full=0 < len(named) <= 2)), nl=False)
     else:
         print_blocks(found.blocks(full=0 < len(named) <= 2))
+    write_files(database, named or None, html=html, png=png, svg=svg)
 
 
 def show_report(database: Database, job_ids: Sequence[int], *, as_json: bool) -> None:

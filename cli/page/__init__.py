@@ -1,0 +1,1 @@
+"""The report as one page: a file of its own that needs no network."""
