@@ -30,6 +30,7 @@ COMMANDS = {
     "up": ("cli.up", "start Redis, scheduler, workers and Flower on this machine"),
     "worker": ("cli.worker", "serve a model"),
     "scheduler": ("cli.scheduler", "plan and dispatch the open jobs"),
+    "metrics": ("cli.metrics", "serve metrics for Prometheus"),
     "flower": ("cli.flower", "the web page that shows the work"),
     "strategies": ("cli.strategies", "list the strategies and their parameters"),
     "models": ("cli.models", "list, add and pull models"),

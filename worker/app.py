@@ -30,15 +30,19 @@ def make_app(broker_url: str, runtime: Runtime | None = None) -> Celery:
     return app
 
 
-def serve(runtime: Runtime, broker_url: str, loglevel: str = "WARNING") -> int:
-    """Consume until SIGTERM or SIGINT, drain, and return the exit status. Runs in the main thread."""
+def serve(runtime: Runtime, broker_url: str, loglevel: str = "WARNING", *, quiet: bool = False) -> int:
+    """Consume until SIGTERM or SIGINT, drain, and return the exit status. Runs in the main thread.
+
+    `quiet` leaves out Celery's banner.
+    """
 
     def drain(**_: Any) -> None:
         runtime.drain()
 
     worker_shutting_down.connect(drain, weak=False)
     app = make_app(broker_url, runtime)
-    worker = app.Worker(hostname=f"{runtime.model.name}@{runtime.worker_id}", loglevel=loglevel, **_consumer(runtime))
+    hostname = f"{runtime.model.name}@{runtime.worker_id}"
+    worker = app.Worker(hostname=hostname, loglevel=loglevel, quiet=quiet, **_consumer(runtime))
     try:
         worker.start()
     finally:
