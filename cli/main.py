@@ -27,6 +27,7 @@ COMMANDS = {
     "resume": ("cli.control", "go on with a paused or exhausted job"),
     "cancel": ("cli.control", "end a job now"),
     "retry": ("cli.control", "try a job's failed queries again"),
+    "prune": ("cli.prune", "take away what old jobs need not keep"),
     "up": ("cli.up", "start Redis, scheduler, workers and Flower on this machine"),
     "worker": ("cli.worker", "serve a model"),
     "scheduler": ("cli.scheduler", "plan and dispatch the open jobs"),

