@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from cli.shadowing import State
 from models import hub
@@ -16,6 +17,13 @@ from models.settings import ModelEntry, settings
 from models.whole import check_weights
 
 ANSWER_SECONDS = 5.0
+
+
+class _Stay(HTTPRedirectHandler):
+    """The key must not travel to where a server points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def servers() -> tuple[State, str]:
@@ -36,7 +44,8 @@ def _trouble(entry: ModelEntry) -> str | None:
     key = os.environ.get(entry.api_key_env or "", "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with urlopen(Request(f"{str(entry.url).rstrip('/')}/models", headers=headers), timeout=ANSWER_SECONDS):  # noqa: S310
+        request = Request(f"{str(entry.url).rstrip('/')}/models", headers=headers)  # noqa: S310
+        with build_opener(_Stay).open(request, timeout=ANSWER_SECONDS):
             return None
     except HTTPError as error:
         with error:

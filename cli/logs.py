@@ -81,6 +81,11 @@ def _secrets() -> set[str]:
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
+def _harmless(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+
+
 class TextFormatter(logging.Formatter):
     """One line for people, with what it is about at its end."""
 
@@ -91,7 +96,12 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         about = " ".join(f"{name} {number}" for name, number in current().items())
         record.about = f" [{about}]" if about else ""
-        return self._redact(super().format(record))
+        return self._redact(_harmless(super().format(record)))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """A message stays on its line: what a dataset or a server says must not look like a record of ours."""
+        record.message = "\\n".join(record.message.strip().splitlines())
+        return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):
@@ -112,4 +122,4 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             said["error"] = self._redact(self.formatException(record.exc_info))
-        return json.dumps(said, ensure_ascii=False)
+        return json.dumps(said)
