@@ -68,7 +68,7 @@ def worker(generator: str, metrics_port: int | None, metrics_address: str, log_l
 
 
 def _expose(runtime: Runtime, address: str, port: int) -> Exposition:
-    """Also what libraries of this process count, such as vLLM's own metrics."""
+    """With what the library tells of the process itself: memory, processor time, open files."""
     from prometheus_client import REGISTRY
 
     from worker.occupancy import OccupancyCollector

@@ -164,8 +164,9 @@ def _redis_binary() -> str:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The superuser's URL (`postgresql+psycopg://...`) of a PostgreSQL server; see `fresh_database`."""
+def postgres_server(*, connections: int = 100) -> Iterator[str]:
+    """The superuser's URL (`postgresql+psycopg://...`) of a PostgreSQL server that takes so many connections; see
+    `fresh_database`."""
     if given := os.environ.get("TTS_TEST_DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         return
@@ -185,6 +186,7 @@ def postgres_server() -> Iterator[str]:
                 raise ServerError(f"initdb ended with code {init.returncode}:\n{tail(log)}")
         port = free_port()
         options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        options["max_connections"] = connections
         command = [str(programs / "postgres"), "-D", str(data), *(f"--{key}={value}" for key, value in options.items())]
 
         def answers() -> bool:
