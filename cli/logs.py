@@ -41,7 +41,8 @@ def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options --log-level and --log-format of a command that runs on."""
     levels = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"])
     level = click.option("--log-level", default="INFO", show_default=True, type=levels)
-    return level(log_format_option(command))
+    decorated: Callable[..., Any] = level(log_format_option(command))
+    return decorated
 
 
 def configure(level: str, form: str = "text") -> None:

@@ -225,7 +225,7 @@ def _of_the_ledger(ledger: Tally) -> Iterator[Metric]:
     what = "Tokens; `cached` are those prompt tokens that a prefix cache had, where an engine says."
     yield _counter("tts_tokens", what, tokens, (*labels, "kind"))
     yield _counter("tts_reused_samples", "Solutions taken over from another job at no cost.", reused, ("model",))
-    unknown = {(key[0], amount): 0.0 for amount in UNKNOWABLE for key in spent[f"unknown_{amount}"]}
+    unknown: defaultdict[tuple[str, str], float] = defaultdict(float)
     for amount in UNKNOWABLE:
         for key, value in spent[f"unknown_{amount}"].items():
             unknown[key[0], amount] += value

@@ -49,31 +49,35 @@ def worker(generator: str, metrics_port: int | None, metrics_address: str, log_l
     database = open_database()
     model = find_generator(generator)
     Doorbell(options.broker).check()
+    # Before the engine, which may take minutes: a port that is taken is told at once.
+    exposition = None if metrics_port is None else _expose(metrics_address, metrics_port)
     try:
         runtime = Runtime(database, model, options)
     except TransientError as error:
         click.echo(f"Error: {error} Start it, then this worker again.", err=True)
         sys.exit(os.EX_TEMPFAIL)
-    exposition = None
-    try:
-        if metrics_port is not None:
-            exposition = _expose(runtime, metrics_address, metrics_port)
-    except UserError:
-        runtime.close()
-        raise
-    status = serve(runtime, options.broker, log_level, quiet=log_format == "json")
     if exposition is not None:
-        exposition.close()
-    sys.exit(status)
+        _tell(runtime)
+    try:
+        sys.exit(serve(runtime, options.broker, log_level, quiet=log_format == "json"))
+    finally:
+        if exposition is not None:
+            exposition.close()
 
 
-def _expose(runtime: Runtime, address: str, port: int) -> Exposition:
-    """With what the library tells of the process itself: memory, processor time, open files."""
+def _expose(address: str, port: int) -> Exposition:
+    """What the library tells of the process itself: memory, processor time, open files."""
+    from prometheus_client import REGISTRY
+
+    exposition = Exposition(REGISTRY, address, port)
+    log.info("metrics at http://%s:%d/metrics", address, exposition.port)
+    return exposition
+
+
+def _tell(runtime: Runtime) -> None:
+    """And from now on what the engine does."""
     from prometheus_client import REGISTRY
 
     from worker.occupancy import OccupancyCollector
 
     REGISTRY.register(OccupancyCollector(runtime))
-    exposition = Exposition(REGISTRY, address, port)
-    log.info("metrics at http://%s:%d/metrics", address, exposition.port)
-    return exposition

@@ -177,7 +177,9 @@ class Jobs:
         found, kept = [], {}
         for row in rows:
             counts = counted[row.id] if row.id in counted else self._counted[row.id, row.ended_at]
-            found.append(JobTally(*row[:-1], *counts))
+            columns = {name: row._mapping[name] for name in names[:-1]}
+            queries, graded, right = counts
+            found.append(JobTally(**columns, queries=queries, graded=graded, right=right))
             # While a worker still holds one of its queries, an ended job's are not yet what they will be.
             if row.ended_at is not None and not {"running", "queued"} & counts[0].keys():
                 kept[row.id, row.ended_at] = counts

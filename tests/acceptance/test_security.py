@@ -15,9 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 from kombu import Connection, Queue
 
-from models.wire import SOLVE_TASK, celery_settings, solve_queue
+from models.wire import KEY_PREFIX, SOLVE_TASK, celery_settings, solve_queue
 from tests.commands import Shop
 from tests.servers import free_port, process, redis_server, tail, wait_until
 
@@ -59,14 +60,24 @@ def test_a_worker_takes_no_pickle_and_lives_on(tmp_path: Path, empty_redis_url: 
             evil = pickle.dumps(Marker(marker))
             for kind in ("application/x-python-serialize", "application/json"):
                 producer.publish(evil, content_type=kind, content_encoding="binary", headers=headers, **send)
-            for task, arguments in (("os.mkdir", [[str(marker)], {}, {}]), (SOLVE_TASK, body), (SOLVE_TASK, {"no": 1})):
-                producer.publish(arguments, serializer="json", headers={**headers, "task": task}, **send)
-        wait_until(lambda: "ContentDisallowed" in said.read_text(), what="the worker to refuse the pickle")
+            producer.publish(
+                [[str(marker)], {}, {}], serializer="json", headers={**headers, "task": "os.mkdir"}, **send
+            )
+            for malformed in ([["1 OR 1=1", 0], {}, {}], [[1 << 70, 0], {}, {}], [[], {}, {}], [[1, 0], {"a": 1}, {}], {"no": 1}, [], 7):  # fmt: skip
+                producer.publish(malformed, serializer="json", headers=headers, **send)
+            for header in ({"timelimit": "x"}, {"eta": "soon"}, {"expires": "never"}, {"retries": []}):
+                producer.publish(body, serializer="json", headers={**headers, **header}, **send)
+        with redis.Redis.from_url(empty_redis_url) as client:
+            for junk in (b"\x80\x04junk", b"{}", b"[]", b'{"properties": {}}'):
+                client.lpush(f"{KEY_PREFIX}{queue.name}", junk)
+        wait_until(lambda: said.read_text().count("dropped what is no message") >= 4, what="the worker to drop it all")
+        assert "ContentDisallowed" in said.read_text()
         shop.problems(10)
         shop.tts("submit", "problems.jsonl", "-g", "fast")
         shop.wait_for(lambda: shop.scalar("SELECT state FROM job") == "done", "the worker to answer all the same")
     assert not marker.exists()
     assert shop.scalar("SELECT COUNT(*) FROM attempt") == 10
+    assert shop.scalar("SELECT COUNT(*) FROM worker WHERE kind = 'worker'") == 1
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[red]red[/red] \x9b31m\r=cmd|' /C calc'!A1 '); DROP TABLE query;-- \u202egnp"
