@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -61,13 +62,15 @@ def careful_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> 
 def serve(runtime: Runtime, broker_url: str, loglevel: str = "WARNING", *, quiet: bool = False) -> int:
     """Consume until SIGTERM or SIGINT, drain, and return the exit status. Runs in the main thread.
 
-    `quiet` leaves out Celery's banner.
+    `quiet` leaves out what Celery prints to stdout: a banner, and a line about its end.
     """
 
     def drain(**_: Any) -> None:
         runtime.drain()
 
     worker_shutting_down.connect(drain, weak=False)
+    if quiet:
+        sys.__stdout__ = None  # type: ignore[misc]  # asked for by Celery's signal handler, which knows no other way
     app = make_app(broker_url, runtime)
     hostname = f"{runtime.model.name}@{runtime.worker_id}"
     worker = app.Worker(hostname=hostname, loglevel=loglevel, quiet=quiet, **_consumer(runtime))

@@ -88,7 +88,7 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     rows = [
         {"id": f"={HOSTILE}", "problem": HOSTILE, "answer": "=1+1", "subject": HOSTILE, "level": HOSTILE},
-        {"id": "'; DELETE FROM job;--", "problem": "@SUM(1+1)", "answer": "+1"},
+        {"id": "'; DELETE FROM job;--", "problem": "@SUM(1+1)", "answer": "+1+cmd"},
     ]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     common = ("run", "p.jsonl", "-g", "fast", "-s", "majority_vote", "-b", "2", "--name", f"[blink]{HOSTILE}")
@@ -132,7 +132,7 @@ class Leaky(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_secret_is_in_no_log_table_or_report(tmp_path: Path) -> None:
     with redis_server(password=BROKER_PASSWORD) as broker, ThreadingHTTPServer(("127.0.0.1", 0), Leaky) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -167,7 +167,7 @@ def test_a_secret_is_in_no_log_table_or_report(tmp_path: Path) -> None:
         server.shutdown()
     assert 'tts_attempts_total{end="failed",generator="far"} 3.0' in scraped
     shown = [scraped]
-    for command in (["jobs", "--json"], ["status", "last"], ["report", "--json"], ["results", "last"], ["doctor"], ["models", "list"]):  # fmt: skip
+    for command in (["jobs", "--json"], ["status", "last"], ["report", "--json"], ["doctor"]):  # fmt: skip
         done = shop.tts(*command, check=False)
         shown.append(done.stdout + done.stderr)
     secrets = (KEY, BROKER_PASSWORD, LOGIN_PASSWORD)
