@@ -7,26 +7,26 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
 from cli.engine_checks import servers, weights
+from cli.health import is_absent
 from cli.shadowing import Finding, State
 from models.database import Database, check_version
 from models.errors import UserError
 from models.heartbeats import WORKER, live_processes
 from models.settings import CONFIG_FILE, settings
-from models.transitions import JOB, QUERY
+from models.transitions import JOB
 from models.wire import celery_settings
 
 PACKAGES = ("celery", "kombu", "redis", "flower", "sqlmodel", "sqlalchemy", "pydantic", "math-verify")
@@ -36,12 +36,6 @@ OLDEST_REDIS = (6, 2)
 """What the tests run on; older ones lack commands that the client sends."""
 
 MOST_SKEW_SECONDS = 5.0
-
-HEARD_SECONDS = 30.0
-"""A process unheard of for this long is unhealthy: twice what the scheduler waits before it takes it for dead."""
-
-PROGRESS_SECONDS = 300.0
-"""A worker with work that has completed none of it for this long is stuck."""
 
 
 def run_checks() -> list[Finding]:
@@ -99,7 +93,7 @@ def _settings() -> tuple[State, str]:
 
 def _database() -> tuple[State, str]:
     with contextlib.closing(Database(settings().database)) as database:
-        if _is_absent(database):
+        if is_absent(database):
             folder = Path(database.label).parent
             if not os.access(folder, os.W_OK):
                 return "problem", f"{folder} cannot be written to; set TTS_HOME to a directory you own"
@@ -128,11 +122,6 @@ def _clock() -> tuple[State, str]:
         said = f"this machine is {abs(ahead):.0f} s {way} the database"
         return "warning", f"{said}: leases go by the database's time, but logs do not agree; set the clocks by NTP"
     return "ok", f"within {MOST_SKEW_SECONDS:g} s of the database's"
-
-
-def _is_absent(database: Database) -> bool:
-    """Whether it is a SQLite file that looking at it would create."""
-    return database.is_sqlite and not Path(database.label).exists()
 
 
 def _broker() -> tuple[State, str]:
@@ -236,7 +225,7 @@ def _home() -> tuple[State, str]:
 
 def _processes() -> tuple[State, str]:
     with contextlib.closing(Database(settings().database)) as database:
-        if _is_absent(database):
+        if is_absent(database):
             return "ok", "nothing has run here yet"
         with database.reading() as connection:
             rows = live_processes(connection, database.clock.now(connection))
@@ -255,48 +244,3 @@ def _processes() -> tuple[State, str]:
     if settings().broker_is_shared and not schedulers:
         return "warning", f"{said}; start `tts-jobs scheduler`, or all with `tts-jobs up`"
     return "ok", said
-
-
-def unhealthy(database: Database, kind: Literal["worker", "scheduler"]) -> str | None:
-    """Why the processes of a kind on this host are not well; None when all heard of are, and at least one is.
-
-    A process is well when its heartbeat is at most 30 s old and it gets on: a worker that holds work completes some
-    within 300 s, and an idle one leaves no bell of its model waiting for as long (a consumer may fall silent).
-    """
-    host = socket.gethostname()
-    if _is_absent(database):
-        return f"no {kind} has ever run on {database.label}; start one, or correct TTS_DATABASE_URL"
-    with database.reading() as connection:
-        now = database.clock.now(connection)
-        rows = connection.execute(
-            select(WORKER).where(
-                WORKER.c.kind == kind,
-                WORKER.c.hostname == host,
-                WORKER.c.stopped_at.is_(None),
-                WORKER.c.seen_at > now - timedelta(seconds=HEARD_SECONDS),
-            )
-        ).all()
-        if not rows:
-            return (
-                f"no {kind} on {host} was heard of in the last {HEARD_SECONDS:g} s; look at its log and start it anew"
-            )
-        return next(filter(None, (_stuck(connection, row, now) for row in rows)), None)
-
-
-def _stuck(connection: Connection, row: Any, now: datetime) -> str | None:
-    patience = timedelta(seconds=PROGRESS_SECONDS)
-    if row.in_flight:
-        if row.progress_at < now - patience:
-            return f"{row.id} completed none of its {row.in_flight} queries in {PROGRESS_SECONDS:g} s; start it anew"
-        return None
-    if row.kind == "worker":
-        unheard = (
-            select(QUERY.c.id)
-            .join(JOB, JOB.c.id == QUERY.c.job_id)
-            .where(QUERY.c.state == "queued", QUERY.c.rung_at < now - patience)
-            .where(JOB.c.state == "open", JOB.c.lane == row.lane)
-            .limit(1)
-        )
-        if connection.execute(unheard).first() is not None:
-            return f"{row.id} is idle while queries wait for {row.generator}; start it anew"
-    return None

@@ -22,8 +22,9 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, text
 from sqlmodel import Session
 
-from cli.checks import run_checks, unhealthy
+from cli.checks import run_checks
 from cli.doctor import doctor
+from cli.health import unhealthy
 from cli.shadowing import Finding, shadowing
 from models import heartbeats, tables
 from models.database import Database, upgrade
