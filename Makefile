@@ -16,7 +16,7 @@ VLLM_READY := .venv-vllm/.ready
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lab test-vllm test-wheel test-deploy test-browser lock clean
+.PHONY: help demo test lint format bench lab test-vllm test-wheel test-deploy test-browser audit lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test-deploy: $(VENV)/.ready  ## check docker-compose.yml and run its services as
 test-browser: $(VENV)/.ready  ## open Flower's page in headless Chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/browser
 
+audit:  ## ask for known vulnerabilities of the pinned packages
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python $(PIP_INSTALL) pip-audit
+	@.ci/audit .venv-audit/bin/pip-audit
+
 lock: .venv-lock/.ready  ## pin the newest allowed versions in requirements/
 	.venv-lock/bin/uv pip compile $(COMPILE) --generate-hashes --universal --upgrade \
 	  --extra llamacpp --extra postgres --extra parquet --extra local --extra plot --extra calibrate pyproject.toml requirements/dev.in -o requirements/dev.lock
@@ -67,7 +72,7 @@ lock: .venv-lock/.ready  ## pin the newest allowed versions in requirements/
 	  --extra postgres --extra parquet --extra calibrate -c requirements/dev.lock pyproject.toml -o requirements/service.lock
 
 clean:  ## remove the environments and everything that was built
-	rm -rf .venv .venv-vllm .venv-lock .venv-lab .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-vllm .venv-lock .venv-lab .venv-audit .demo .cache build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 COMPILE := --quiet --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 

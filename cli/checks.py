@@ -7,35 +7,35 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 
+from cli.engine_checks import servers, weights
+from cli.health import is_absent
 from cli.shadowing import Finding, State
-from models import hub
-from models.catalogue import DEFAULT_GENERATOR, generator_entries
 from models.database import Database, check_version
 from models.errors import UserError
 from models.heartbeats import WORKER, live_processes
 from models.settings import CONFIG_FILE, settings
-from models.transitions import JOB, QUERY
+from models.transitions import JOB
+from models.wire import celery_settings
 
 PACKAGES = ("celery", "kombu", "redis", "flower", "sqlmodel", "sqlalchemy", "pydantic", "math-verify")
 LITTLE_DISK, VERY_LITTLE_DISK = 5 << 30, 1 << 30
 
-HEARD_SECONDS = 30.0
-"""A process unheard of for this long is unhealthy: twice what the scheduler waits before it takes it for dead."""
+OLDEST_REDIS = (6, 2)
+"""What the tests run on; older ones lack commands that the client sends."""
 
-PROGRESS_SECONDS = 300.0
-"""A worker with work that has completed none of it for this long is stuck."""
+MOST_SKEW_SECONDS = 5.0
 
 
 def run_checks() -> list[Finding]:
@@ -45,10 +45,10 @@ def run_checks() -> list[Finding]:
         return found
     found += [_guarded("database", _database), _guarded("broker", _broker)]
     database_works = found[-2].state != "problem"
-    checks = {"engines": _engines, "gpu": _gpu, "model": _model, "disk": _disk}
+    checks = {"engines": _engines, "servers": servers, "models": weights, "gpu": _gpu, "home": _home}
     found += [_guarded(name, check) for name, check in checks.items()]
     if database_works:
-        found.append(_guarded("processes", _processes))
+        found += [_guarded("clock", _clock), _guarded("processes", _processes)]
     return found
 
 
@@ -93,7 +93,7 @@ def _settings() -> tuple[State, str]:
 
 def _database() -> tuple[State, str]:
     with contextlib.closing(Database(settings().database)) as database:
-        if _is_absent(database):
+        if is_absent(database):
             folder = Path(database.label).parent
             if not os.access(folder, os.W_OK):
                 return "problem", f"{folder} cannot be written to; set TTS_HOME to a directory you own"
@@ -109,9 +109,19 @@ def _database() -> tuple[State, str]:
         return "ok", f"{database.label} can be written to"
 
 
-def _is_absent(database: Database) -> bool:
-    """Whether it is a SQLite file that looking at it would create."""
-    return database.is_sqlite and not Path(database.label).exists()
+def _clock() -> tuple[State, str]:
+    with contextlib.closing(Database(settings().database)) as database:
+        if database.is_sqlite:
+            return "ok", "this machine's own, as the database is a file here"
+        before = datetime.now(UTC)
+        with database.reading() as connection:
+            theirs = database.clock.now(connection)
+        ahead = ((before + (datetime.now(UTC) - before) / 2) - theirs).total_seconds()
+    if abs(ahead) > MOST_SKEW_SECONDS:
+        way = "ahead of" if ahead > 0 else "behind"
+        said = f"this machine is {abs(ahead):.0f} s {way} the database"
+        return "warning", f"{said}: leases go by the database's time, but logs do not agree; set the clocks by NTP"
+    return "ok", f"within {MOST_SKEW_SECONDS:g} s of the database's"
 
 
 def _broker() -> tuple[State, str]:
@@ -123,6 +133,13 @@ def _broker() -> tuple[State, str]:
     doorbell = Doorbell(options.broker)
     doorbell.check()
     doorbell.close()
+    patience = celery_settings(options.broker)["broker_transport_options"]["visibility_timeout"]
+    if options.lease_seconds >= patience:
+        return (
+            "warning",
+            f"TTS_LEASE_SECONDS is {options.lease_seconds:g}, but Redis gives a message to another worker after {patience} s: "
+            "a dead worker's queries would come back later than their messages; set it lower",
+        )
     return _redis_habits(options.broker)
 
 
@@ -135,18 +152,22 @@ def _redis_habits(url: str) -> tuple[State, str]:
         try:
             policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy", "unknown"))
             appends = client.config_get("appendonly").get("appendonly") == "yes"
+            running = str(client.info("server")["redis_version"])
         except redis.exceptions.ResponseError:
             return (
                 "warning",
                 f"{where} answers but hides its settings; see that it has noeviction and an append-only file",
             )
+    if tuple(int(part) for part in running.split(".")[:2]) < OLDEST_REDIS:
+        oldest = ".".join(map(str, OLDEST_REDIS))
+        return "problem", f"{where}: Redis {running} is too old; run {oldest} or newer"
     if policy != "noeviction":
         return "problem", f"{where}: maxmemory-policy is {policy}, so messages may vanish; set it to noeviction"
     if not appends:
         return "warning", f"{where}: no append-only file, so a restart forgets what was rung; set appendonly yes"
     if not keywords.get("password"):
         return "warning", f"{where} wants no password, so whoever reaches it can queue work; set requirepass"
-    return "ok", f"{where}: password, noeviction, append-only file"
+    return "ok", f"{where}: Redis {running}, password, noeviction, append-only file"
 
 
 # --- engines and room -----------------------------------------------------------------------------------------------
@@ -184,17 +205,14 @@ def _gpu() -> tuple[State, str]:
     return "ok", "; ".join(line.strip() for line in done.stdout.splitlines())
 
 
-def _model() -> tuple[State, str]:
-    entry = generator_entries()[DEFAULT_GENERATOR]
-    path = hub.resolve(entry.model, settings().home) if entry.engine in ("llamacpp", "vllm") else None
-    if path is None and entry.model in hub.WHEELS:
-        return "warning", f"{DEFAULT_GENERATOR} is not here yet; run `tts-jobs models pull {DEFAULT_GENERATOR}`"
-    return "ok", f"{DEFAULT_GENERATOR}: {path or entry.url or entry.model}"
-
-
-def _disk() -> tuple[State, str]:
+def _home() -> tuple[State, str]:
     home = settings().home.absolute()
     existing = next(path for path in (home, *home.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return "problem", f"{home}: {error.strerror}; set TTS_HOME to a directory you can write to"
     free = shutil.disk_usage(existing).free
     said = f"{free / 2**30:.1f} GiB free in {home}"
     if free < VERY_LITTLE_DISK:
@@ -207,7 +225,7 @@ def _disk() -> tuple[State, str]:
 
 def _processes() -> tuple[State, str]:
     with contextlib.closing(Database(settings().database)) as database:
-        if _is_absent(database):
+        if is_absent(database):
             return "ok", "nothing has run here yet"
         with database.reading() as connection:
             rows = live_processes(connection, database.clock.now(connection))
@@ -226,48 +244,3 @@ def _processes() -> tuple[State, str]:
     if settings().broker_is_shared and not schedulers:
         return "warning", f"{said}; start `tts-jobs scheduler`, or all with `tts-jobs up`"
     return "ok", said
-
-
-def unhealthy(database: Database, kind: Literal["worker", "scheduler"]) -> str | None:
-    """Why the processes of a kind on this host are not well; None when all heard of are, and at least one is.
-
-    A process is well when its heartbeat is at most 30 s old and it gets on: a worker that holds work completes some
-    within 300 s, and an idle one leaves no bell of its model waiting for as long (a consumer may fall silent).
-    """
-    host = socket.gethostname()
-    if _is_absent(database):
-        return f"no {kind} has ever run on {database.label}; start one, or correct TTS_DATABASE_URL"
-    with database.reading() as connection:
-        now = database.clock.now(connection)
-        rows = connection.execute(
-            select(WORKER).where(
-                WORKER.c.kind == kind,
-                WORKER.c.hostname == host,
-                WORKER.c.stopped_at.is_(None),
-                WORKER.c.seen_at > now - timedelta(seconds=HEARD_SECONDS),
-            )
-        ).all()
-        if not rows:
-            return (
-                f"no {kind} on {host} was heard of in the last {HEARD_SECONDS:g} s; look at its log and start it anew"
-            )
-        return next(filter(None, (_stuck(connection, row, now) for row in rows)), None)
-
-
-def _stuck(connection: Connection, row: Any, now: datetime) -> str | None:
-    patience = timedelta(seconds=PROGRESS_SECONDS)
-    if row.in_flight:
-        if row.progress_at < now - patience:
-            return f"{row.id} completed none of its {row.in_flight} queries in {PROGRESS_SECONDS:g} s; start it anew"
-        return None
-    if row.kind == "worker":
-        unheard = (
-            select(QUERY.c.id)
-            .join(JOB, JOB.c.id == QUERY.c.job_id)
-            .where(QUERY.c.state == "queued", QUERY.c.rung_at < now - patience)
-            .where(JOB.c.state == "open", JOB.c.lane == row.lane)
-            .limit(1)
-        )
-        if connection.execute(unheard).first() is not None:
-            return f"{row.id} is idle while queries wait for {row.generator}; start it anew"
-    return None

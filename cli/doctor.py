@@ -54,7 +54,7 @@ def _show(findings: list[Finding], as_json: bool) -> None:
 
 
 def _health(kind: Literal["worker", "scheduler"], as_json: bool) -> None:
-    from cli.checks import unhealthy
+    from cli.health import unhealthy
     from models.database import Database
     from models.errors import UserError
     from models.settings import settings

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cli import output
+from cli.logs import configure
 from models.database import Database
 from models.errors import UserError
 from models.settings import settings
@@ -30,7 +30,7 @@ def embedded(database: Database, generator: str) -> Iterator[threading.Event]:
     from worker.app import EmbeddedWorker
     from worker.runtime import Runtime
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    configure("WARNING")
     scheduler = Scheduler(database, BROKER, settings().sweep_seconds, settings().lease_seconds)
     if not scheduler.try_to_lead():
         raise UserError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cli.logs import configure
 from models.errors import UserError
 from models.settings import settings
 
@@ -48,7 +49,7 @@ def flower(port: int, address: str, state: Path | None) -> None:
         state.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--persistent: {state.parent}: {error.strerror}; name a file you can write to") from None
-    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure("INFO", os.environ.get("TTS_LOG_FORMAT", "text"))
     for talkative in ("alembic", "tornado.access"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     _serve(options.broker, login, address, port, state)

@@ -6,17 +6,15 @@ import signal
 
 import click
 
-from cli.logs import configure
+from cli.logs import configure, log_options
 from models.database import open_database
 from models.errors import UserError
 from models.settings import settings
 
 
 @click.command()
-@click.option(
-    "--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"])
-)
-def scheduler(log_level: str) -> None:
+@log_options
+def scheduler(log_level: str, log_format: str) -> None:
     """Plan and dispatch the open jobs until SIGTERM. A second one stands by.
 
     \b
@@ -30,7 +28,7 @@ def scheduler(log_level: str) -> None:
         raise UserError(
             "TTS_BROKER_URL: memory:// cannot be shared with another process; set redis://..., or use `tts-jobs run`"
         )
-    configure(log_level)
+    configure(log_level, log_format)
     service = Scheduler(open_database(), options.broker, options.sweep_seconds, options.lease_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())

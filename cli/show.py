@@ -71,7 +71,8 @@ def _grow(branch: Tree, children: dict[str | None, list[dict[str, Any]]], parent
 
 def _label(node: dict[str, Any]) -> str:
     score = "" if node["score"] is None else f" [cyan]{node['score']:.3f}[/cyan]"
-    label = f"{output.safe(node['path'])}{score} {_line(node['text'])}"
+    text = "[dim](text pruned)[/dim]" if node["disposition"] == "pruned" else _line(node["text"])
+    label = f"{output.safe(node['path'])}{score} {text}"
     if node["finish_reason"] in ("length", "clipped"):
         label += " [yellow](cut)[/yellow]"
     if node["answer"] is not None:

@@ -31,6 +31,7 @@ from cli.local_servers import (
     secret,
     write_private,
 )
+from cli.logs import log_format_option
 from cli.supervisor import POLL_SECONDS, GivenUp, Service, Supervisor
 from models.catalogue import DEFAULT_GENERATOR, find_generator
 from models.database import Database, upgrade
@@ -49,9 +50,16 @@ EXTRA_GRACE_SECONDS = 10.0
 @click.option("--redis-port", type=click.IntRange(0, 65535), default=0, help="Port of the Redis it starts; any free one by default.")  # fmt: skip
 @click.option("--flower-port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="0 leaves Flower out.")  # fmt: skip
 @click.option("--postgres", is_flag=True, help="Start a PostgreSQL in TTS_HOME instead of using the SQLite file.")
+@log_format_option
 @output.json_option
 def up(
-    generators: tuple[str, ...], workers: int, redis_port: int, flower_port: int, postgres: bool, as_json: bool
+    generators: tuple[str, ...],
+    workers: int,
+    redis_port: int,
+    flower_port: int,
+    postgres: bool,
+    log_format: str,
+    as_json: bool,
 ) -> None:
     """Start Redis, scheduler, workers and Flower on this machine; keep them running until Ctrl-C.
 
@@ -69,7 +77,7 @@ def up(
         signal.signal(number, lambda *_: stopping.set())
     with _only_one(options.home.absolute()) as home:
         supervisor = Supervisor(lambda text: output.notes.print(output.safe(text), soft_wrap=True))
-        stack = _Stack(home, options, supervisor, stopping)
+        stack = _Stack(home, options, supervisor, stopping, log_format)
         try:
             stack.start_stores(redis_port, postgres)
             stack.start_services(served, workers, flower_port)
@@ -120,11 +128,14 @@ def _only_one(home: Path) -> Iterator[Path]:
 class _Stack:
     """What one `up` runs: where it is, and the environment that its parts and other shells share."""
 
-    def __init__(self, home: Path, options: Settings, supervisor: Supervisor, stopping: threading.Event) -> None:
+    def __init__(
+        self, home: Path, options: Settings, supervisor: Supervisor, stopping: threading.Event, log_format: str
+    ) -> None:
         self._home = home
         self._options = options
         self._supervisor = supervisor
         self._stopping = stopping
+        self._log_format = log_format
         self._urls: dict[str, str] = {"TTS_HOME": str(home)}
         self._flower_url: str | None = None
         self._login_file = home / "flower" / "login"
@@ -236,7 +247,7 @@ class _Stack:
         is_ready: Callable[[int], bool],
         extra: Mapping[str, str] | None = None,
     ) -> None:
-        environment = {**os.environ, **self._urls, **(extra or {})}
+        environment = {**os.environ, "TTS_LOG_FORMAT": self._log_format, **self._urls, **(extra or {})}
         if (ROOT / "pyproject.toml").exists():
             # A checkout need not be installed; an installed package needs no help to be found.
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

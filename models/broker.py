@@ -1,10 +1,13 @@
-"""kombu's Redis transport with one client kept, instead of one made for every message."""
+"""kombu's Redis transport with one client kept, instead of one made for every message, and unharmed by what is none."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from kombu.transport import redis
+
+log = logging.getLogger(__name__)
 
 
 class Channel(redis.Channel):
@@ -20,6 +23,14 @@ class Channel(redis.Channel):
         if self._kept is None or self._kept.connection_pool is not self.pool:
             self._kept = super()._create_client()  # type: ignore[no-untyped-call]
         return self._kept
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            # Anybody who reaches Redis can push anything; the worker would end of it. It is off the queue already.
+            log.warning("dropped what is no message", exc_info=True)
+            return True
 
 
 class Transport(redis.Transport):

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from models.errors import UserError
 
+T = TypeVar("T")
 MAGIC = b"GGUF"
+ALIGNMENT = 32
+"""Bytes; where the metadata name no other."""
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _KEPT_ARRAY = 1024
@@ -81,11 +84,24 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is not a GGUF file, or is cut short.
     """
+    return _walked(path, lambda cursor: cursor.metadata())
+
+
+def tensors_end(path: Path) -> int:
+    """The byte at which the last tensor of a GGUF file begins: a whole file is longer.
+
+    Raises:
+        UserError: as `read_header`.
+    """
+    return _walked(path, lambda cursor: cursor.last_tensor())
+
+
+def _walked(path: Path, walk: Callable[[_Cursor], T]) -> T:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:4] != MAGIC:
                 raise UserError(f"{path}: not a GGUF file; name a GGUF file, a config.json or a model directory")
-            return _Cursor(data).metadata()
+            return walk(_Cursor(data))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
     except (struct.error, ValueError, KeyError):
@@ -126,12 +142,23 @@ class _Cursor:
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.at = len(MAGIC)
+        self.tensors = 0
 
     def metadata(self) -> dict[str, Any]:
         if self.number("I") not in (2, 3):
             raise ValueError("version")
-        self.number("Q")  # the number of tensors
+        self.tensors = self.number("Q")
         return {self.string(): self.value(self.number("I")) for _ in range(self.number("Q"))}
+
+    def last_tensor(self) -> int:
+        alignment = int(self.metadata().get("general.alignment", ALIGNMENT))
+        offset = 0
+        for _ in range(self.tensors):
+            self.string()
+            self.skip(8 * self.number("I"))  # its dimensions
+            self.number("I")  # its type
+            offset = max(offset, self.number("Q"))
+        return -(-self.at // alignment) * alignment + offset
 
     def number(self, code: str) -> Any:
         (value,) = struct.unpack_from("<" + code, self.data, self.at)

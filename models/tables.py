@@ -259,7 +259,8 @@ class Attempt(SQLModel, table=True):
 class Candidate(SQLModel, table=True):
     """One complete or partial solution, addressed inside its query by `path`; holds its own text only.
 
-    `tokens` are the ids of a step, kept while its query may go on from it.
+    `tokens` are the ids of a step, kept while its query may go on from it. `disposition` is kept, discarded or pruned:
+    without its text. `reused_from` is the candidate of another job that this is a copy of, 0 once that job is pruned.
     """
 
     __table_args__ = (UniqueConstraint("query_id", "path"),)

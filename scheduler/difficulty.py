@@ -170,7 +170,8 @@ class Recorded:
                 QUERY.c.problem_id.in_(problem_ids),
                 JOB.c.lane == self.lane,
                 CANDIDATE.c.parent.is_(None),
-                CANDIDATE.c.reused_from.is_(None),
+                # 0: a copy in the place of an original that was pruned.
+                func.coalesce(CANDIDATE.c.reused_from, 0) == 0,
                 CANDIDATE.c.finish_reason.in_(("stop", "length")),
                 *(CANDIDATE.c.path.not_like(f"{start}%") for start in (FIRST_STEP, REVISION, FIRST_SEGMENT, THOUGHT)),
             )

@@ -94,7 +94,7 @@ def experience(connection: Connection, specification: JobSpecification) -> Exper
     )
     candidates, tokens = connection.execute(
         select(func.count(), func.avg(CANDIDATE.c.generated_tokens)).where(
-            CANDIDATE.c.job_id.in_(jobs), CANDIDATE.c.reused_from.is_(None), CANDIDATE.c.parent.is_(None)
+            CANDIDATE.c.job_id.in_(jobs), func.coalesce(CANDIDATE.c.reused_from, 0) == 0, CANDIDATE.c.parent.is_(None)
         )
     ).one()
     if not candidates:

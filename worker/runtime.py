@@ -15,6 +15,7 @@ from typing import Any
 from models import heartbeats
 from models.catalogue import Model, architecture_of, record_model
 from models.database import Database
+from models.logcontext import about
 from models.settings import Settings
 from models.transitions import extend_leases, lose_worker, take_back
 from strategies.protocols import EngineDied
@@ -69,6 +70,15 @@ class Runtime:
             record_model(connection, self.model, database.clock.now(connection))
         self._beating = self._on_loop(self._beat_forever())
 
+    @property
+    def in_flight(self) -> int:
+        """Queries this worker holds now; may be read from any thread."""
+        return len(self._flight)
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining.is_set()
+
     # --- called from Celery's threads -------------------------------------------------------------------------------
 
     def solve(self, bell: Bell) -> None:
@@ -106,6 +116,11 @@ class Runtime:
         return SharedEngine.around(await start_engine(self.model.name, self.model.entry))
 
     async def _attempt(self, work: Work) -> None:
+        claim = work.claim
+        with about(job=claim.job_id, query=claim.query_id, attempt=claim.attempt):
+            await self._carry_out(work)
+
+    async def _carry_out(self, work: Work) -> None:
         attempt = Attempt(work, self.engine, self.model.costs, self._pool, self._verifiers)
         task = asyncio.ensure_future(attempt.run(self._options.max_retries))
         await asyncio.sleep(0)  # a task cancelled before its first step never gets to say what became of it
@@ -117,11 +132,11 @@ class Runtime:
             accepted = await asyncio.wrap_future(self._writer.commit(outcome))
             self._completed += accepted
             if not accepted:
-                log.warning("query %d: attempt %d had lost its lease", work.claim.query_id, work.claim.attempt)
+                log.warning("the result is refused: the lease had been lost")
         except EngineDied as error:
             await asyncio.to_thread(self._die, error)
         except asyncio.CancelledError:
-            log.warning("query %d: attempt %d stopped, its lease was lost", work.claim.query_id, work.claim.attempt)
+            log.warning("stopped: the lease was lost")
         finally:
             del self._flight[work.claim.query_id]
 

@@ -176,12 +176,15 @@ class Attempt:
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         retries = self.work.claim.retries
         if isinstance(error, QueryError | UserError) or retries >= max_retries:
+            log.info("failed: %s", reason)
             return self._unfinished("failed", reason)
         if not known:
-            log.exception("query %s: unexpected error, will be retried", self.work.claim.query_id, exc_info=error)
+            log.exception("unexpected error, the query will be tried again", exc_info=error)
         outcome = self._unfinished("retry", reason)
         delay = min(BACKOFF_SECONDS * 2**retries, LONGEST_BACKOFF_SECONDS)
         outcome.retry_after = delay * random.uniform(0.5, 1.5)  # noqa: S311  (spreads retries, decides nothing)
+        if known:
+            log.info("will be tried again in %.1f s: %s", outcome.retry_after, reason)
         return outcome
 
     def _unfinished(self, state: EndState, reason: str | None) -> Outcome:

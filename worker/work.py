@@ -103,6 +103,7 @@ def _reusable(
         .where(
             QUERY.c.problem_id.in_({claim.problem_id for claim in claims}),
             JOB.c.sampling_key.in_(keys),
+            CANDIDATE.c.disposition != "pruned",
             or_(
                 and_(
                     CANDIDATE.c.query_id.in_({claim.query_id for claim in claims}),
@@ -132,7 +133,7 @@ def _reusable(
             by_problem[key], key=lambda row: (row.query_id != claim.query_id, row.path.count("."), row.id)
         ):
             own = row.query_id == claim.query_id
-            if own or (row.reused_from is None and row.finish_reason != "clipped"):
+            if own or row.finish_reason != "clipped":
                 chosen.setdefault(row.path, _candidate(row, own, chosen))
         found[(*key, claim.query_id)] = (
             tuple(chosen.values()),
@@ -156,5 +157,6 @@ def _candidate(row: Any, mine: bool, before: Mapping[str, Candidate]) -> Candida
         score=row.score if mine else None,
         step_scores=tuple(row.step_scores) if mine and row.step_scores is not None else None,
         gpu_seconds=row.gpu_seconds,
-        reused_from=row.reused_from if mine else row.id,
+        # A copy will do where the original is not there any more, and tells whose it was.
+        reused_from=row.reused_from if mine else row.reused_from or row.id,
     )

@@ -15,7 +15,8 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, Time
 
 from models.database import Database
 from models.errors import UserError
-from models.transitions import Outcome, claim, commit
+from models.logcontext import about
+from models.transitions import Claim, Outcome, claim, commit
 from worker.work import JobContext, Work, load_work
 
 log = logging.getLogger(__name__)
@@ -118,15 +119,20 @@ class Writer:
                     # One of them is malformed; find it without holding up the others.
                     return [self._commit_all([outcome])[0] for outcome in outcomes]
                 elif (smaller := _without_what_failed(outcomes[0], error)) is None:
-                    log.exception("query %s: nothing of it can be stored", outcomes[0].claim.query_id)
+                    _complain(outcomes[0].claim, "nothing of it can be stored")
                     return [False]
                 else:
-                    log.exception("query %s: its result cannot be stored", outcomes[0].claim.query_id)
+                    _complain(outcomes[0].claim, "the result cannot be stored")
                     outcomes = [smaller]
 
     def _commit(self, outcomes: Sequence[Outcome]) -> set[int]:
         with self._database.transaction() as connection:
             return commit(connection, outcomes, self._database.clock.now(connection))
+
+
+def _complain(claim: Claim, what: str) -> None:
+    with about(job=claim.job_id, query=claim.query_id, attempt=claim.attempt):
+        log.exception(what)
 
 
 def _passing(error: Exception) -> bool:

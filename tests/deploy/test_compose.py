@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from sqlalchemy.engine import make_url
@@ -20,9 +21,17 @@ from tests.servers import free_port, fresh_database, process, redis_server, wait
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
-OURS = {"migrate", "scheduler", "worker", "worker-http", "flower", "cli"}
-RUNNING = ["scheduler", "worker", "worker-http", "flower"]
-PASSWORDS = {"REDIS_PASSWORD": "stone", "POSTGRES_PASSWORD": "river", "FLOWER_PASSWORD": "cloud"}
+OURS = {"migrate", "scheduler", "worker", "worker-http", "metrics", "flower", "cli"}
+RUNNING = ["scheduler", "worker", "worker-http", "metrics", "flower"]
+PASSWORDS = {
+    "REDIS_PASSWORD": "stone",
+    "POSTGRES_PASSWORD": "river",
+    "FLOWER_PASSWORD": "cloud",
+    "METRICS_PASSWORD": "brook",
+    "GRAFANA_PASSWORD": "meadow",
+}
+DASHBOARD = ROOT / "monitoring" / "grafana" / "tts-jobs.json"
+PROMETHEUS = ROOT / "monitoring" / "prometheus.yml"
 PROBLEMS = [{"question": f"What is {n} + {n}?", "answer": str(2 * n)} for n in range(10)]
 
 VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\})")
@@ -95,7 +104,9 @@ def test_every_service_is_supervised_bounded_and_closed_to_the_network() -> None
 def test_what_must_survive_is_on_a_volume() -> None:
     volumes = yaml.safe_load(FILE.read_text())["volumes"].keys()
     services = compose()
-    assert {services[name]["volumes"][0].split(":")[0] for name in ("redis", "postgres", "flower")} <= volumes
+    assert {
+        services[name]["volumes"][0].split(":")[0] for name in ("redis", "postgres", "flower", "prometheus", "grafana")
+    } <= volumes
     redis = " ".join(services["redis"]["command"])
     assert "--appendonly yes" in redis
     assert "--maxmemory-policy noeviction" in redis
@@ -121,10 +132,38 @@ def test_the_urls_agree_with_the_servers_of_the_file() -> None:
         assert environment["TTS_BROKER_URL"] == "redis://:stone@redis:6379/0"
 
 
+def test_prometheus_asks_the_services_at_their_ports_with_their_login() -> None:
+    services, config = compose(), yaml.safe_load(PROMETHEUS.read_text())
+    service, workers = config["scrape_configs"]
+    login = f"{service['basic_auth']['username']}:{PASSWORDS['METRICS_PASSWORD']}"
+    assert service["basic_auth"] == workers["basic_auth"]
+    assert service["basic_auth"]["password_file"] == "/run/secrets/metrics_password"
+    assert services["prometheus"]["secrets"] == ["metrics_password"]
+    [target] = service["static_configs"][0]["targets"]
+    assert services[target.partition(":")[0]]["command"][1:3] == ["--port", target.partition(":")[2]]
+    discovery = workers["dns_sd_configs"][0]
+    for name in discovery["names"]:
+        assert services[name]["command"][3:5] == ["--metrics-port", str(discovery["port"])]
+    for name in ("metrics", *discovery["names"]):
+        assert services[name]["environment"]["TTS_METRICS_BASIC_AUTH"] == login
+        assert "ports" not in services[name]
+
+
+def test_grafana_finds_what_is_mounted() -> None:
+    mounts = dict(volume.split(":")[:2] for volume in compose()["grafana"]["volumes"])
+    for source in mounts:
+        assert not source.startswith("./") or (ROOT / source).is_file(), source
+    provider = yaml.safe_load((ROOT / "monitoring/grafana/dashboards.yml").read_text())["providers"][0]
+    assert mounts["./monitoring/grafana/tts-jobs.json"].startswith(provider["options"]["path"])
+    [source] = yaml.safe_load((ROOT / "monitoring/grafana/datasources.yml").read_text())["datasources"]
+    board = json.loads(DASHBOARD.read_text())
+    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {source["uid"]}
+
+
 class Deployment:
     """The file's services as processes of this machine: host names, volumes and the engine are substituted."""
 
-    def __init__(self, directory: Path, *, database_url: str, broker_url: str, flower_port: int) -> None:
+    def __init__(self, directory: Path, *, database_url: str, broker_url: str, ports: Mapping[str, int]) -> None:
         self.directory = directory
         self.services = compose()
         broker = broker_url.partition("@")[2].partition("/")[0]
@@ -132,7 +171,7 @@ class Deployment:
             self.services["cli"]["environment"]["TTS_DATABASE_URL"]: database_url,
             "redis:6379": broker,
             "0.0.0.0": "127.0.0.1",
-            "5555": str(flower_port),
+            **{name: str(port) for name, port in ports.items()},
             "/var/lib/flower": str(directory),
             "/var/lib/tts-jobs": str(directory / "home"),
         }
@@ -146,7 +185,10 @@ class Deployment:
     def command(self, service: str, *extra: str) -> list[str]:
         """The container's command: the image's entry point and the service's own arguments."""
         arguments = extra or self.services[service]["command"]
-        return [str(Path(sys.executable).with_name("tts-jobs")), *map(self.substitute, arguments)]
+        arguments = list(map(self.substitute, arguments))
+        if service.startswith("worker"):  # two of them on one machine cannot share a port
+            arguments = ["0" if argument == "9465" else argument for argument in arguments]
+        return [str(Path(sys.executable).with_name("tts-jobs")), *arguments]
 
     def environment(self, service: str) -> dict[str, str]:
         own = {name: self.substitute(value) for name, value in self.services[service]["environment"].items()}
@@ -170,6 +212,16 @@ class Deployment:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def scrape(self, log: Path) -> str:
+        """What Prometheus would be told by the process with this log."""
+        found = re.search(r"metrics at (http://\S+)", log.read_text())
+        assert found, log.read_text()
+        login = ("tts", PASSWORDS["METRICS_PASSWORD"])
+        assert httpx.get(found[1], trust_env=False).status_code == 401
+        page = httpx.get(found[1], auth=login, trust_env=False)
+        page.raise_for_status()
+        return page.text
+
     def healthy(self, service: str) -> bool:
         kind, program, *arguments = self.services[service]["healthcheck"]["test"]
         assert kind == "CMD"
@@ -187,7 +239,9 @@ class Deployment:
 @pytest.fixture
 def deployment(tmp_path: Path, postgres_server_url: str) -> Iterator[Deployment]:
     with redis_server(password=PASSWORDS["REDIS_PASSWORD"]) as broker, fresh_database(postgres_server_url) as database:
-        yield Deployment(tmp_path, database_url=database, broker_url=broker, flower_port=free_port())
+        yield Deployment(
+            tmp_path, database_url=database, broker_url=broker, ports={port: free_port() for port in ("5555", "9464")}
+        )
 
 
 @pytest.mark.timeout(300)
@@ -217,4 +271,17 @@ def test_the_services_answer_a_dataset(deployment: Deployment, tmp_path: Path) -
         wait_until(lambda: [job["state"] for job in jobs()] == ["done", "done"], seconds=90, what="both jobs to end")
         assert [job["done"] for job in jobs()] == [len(PROBLEMS)] * 2
         assert all(deployment.healthy(name) for name in RUNNING)
+        told = deployment.scrape(tmp_path / "metrics.log")
+        for name in ("worker", "worker-http"):
+            told += deployment.scrape(tmp_path / f"{name}.log")
+    asked = {
+        metric
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        for target in panel["targets"]
+        for metric in re.findall(r"\btts_\w+", target["expr"])
+    }
+    declared = set(re.findall(r"^# TYPE (\w+) ", told, re.MULTILINE))
+    assert len(asked) > 15
+    assert asked - declared == set(), "the dashboard asks for what nobody tells"
+    assert f'tts_queries{{generator="main",state="done"}} {len(PROBLEMS)}.0' in told
     assert not [name for name in RUNNING if PASSWORDS["REDIS_PASSWORD"] in (tmp_path / f"{name}.log").read_text()]

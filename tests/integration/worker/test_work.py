@@ -80,7 +80,7 @@ def test_another_problem_gives_nothing(database: Database) -> None:
     assert work_of(database, add_job(database, dataset=(dataset_id, problems[1:]))).candidates == ()
 
 
-def test_only_whole_originals_are_reused(database: Database, dataset: tuple[int, list[int]]) -> None:
+def test_only_whole_candidates_are_reused(database: Database, dataset: tuple[int, list[int]]) -> None:
     answered(
         database,
         dataset,
@@ -91,7 +91,9 @@ def test_only_whole_originals_are_reused(database: Database, dataset: tuple[int,
         candidate_row("4", parent="2"),
         candidate_row("5"),
     )
-    assert [got.path for got in work_of(database, add_job(database, dataset=dataset)).candidates] == ["2", "5"]
+    found = {got.path: got.reused_from for got in work_of(database, add_job(database, dataset=dataset)).candidates}
+    assert found.keys() == {"2", "3", "5"}
+    assert found["3"] == 77
 
 
 def test_revisions_and_segments_stay_with_their_query(database: Database, dataset: tuple[int, list[int]]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,8 +22,9 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, text
 from sqlmodel import Session
 
-from cli.checks import run_checks, unhealthy
+from cli.checks import run_checks
 from cli.doctor import doctor
+from cli.health import unhealthy
 from cli.shadowing import Finding, shadowing
 from models import heartbeats, tables
 from models.database import Database, upgrade
@@ -49,7 +54,7 @@ def test_a_fresh_directory_has_no_problem_and_is_left_as_it_was(tmp_path: Path) 
     states = {finding["check"]: finding["state"] for finding in json.loads(done.output)}
     assert "problem" not in states.values()
     assert states["settings"] == states["database"] == states["broker"] == "ok"
-    assert states["model"] == "warning"
+    assert states["models"] == "warning"
     assert not (tmp_path / ".tts-jobs" / "tts-jobs.db").exists()
 
 
@@ -241,3 +246,134 @@ def test_the_health_check_speaks_by_its_exit_code() -> None:
     done = CliRunner().invoke(doctor, ["--check", "scheduler", "--json"])
     assert done.exit_code == 1
     assert json.loads(done.output)["healthy"] is False
+
+
+def test_a_home_that_cannot_be_written_is_a_problem(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    Path("file").write_text("")
+    monkeypatch.setenv("TTS_DATABASE_URL", postgres_url)
+    for home in ("file/home", "/proc/self/home"):
+        monkeypatch.setenv("TTS_HOME", home)
+        assert (found("home").state, "set TTS_HOME" in found("home").message) == ("problem", True)
+
+
+def test_a_disk_that_is_nearly_full_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.checks.LITTLE_DISK", 1 << 60)
+    assert (found("home").state, "may not fit" in found("home").message) == ("warning", True)
+    monkeypatch.setattr("cli.checks.VERY_LITTLE_DISK", 1 << 60)
+    assert (found("home").state, "free some space" in found("home").message) == ("problem", True)
+
+
+def test_an_older_schema_on_a_server_is_a_problem(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    monkeypatch.setenv("TTS_DATABASE_URL", postgres_url)
+    with closing(Database(postgres_url)) as database:
+        upgrade(database)
+        with database.transaction() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    assert (found("database").state, "tts-jobs db upgrade" in found("database").message) == ("problem", True)
+
+
+def test_clocks_that_disagree_are_told(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    assert found("clock").state == "ok"
+    monkeypatch.setenv("TTS_DATABASE_URL", postgres_url)
+    with closing(Database(postgres_url)) as database:
+        upgrade(database)
+    assert found("clock").state == "ok"
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=90)
+
+    monkeypatch.setattr("cli.checks.datetime", Ahead)
+    assert (found("clock").state, "90 s ahead of" in found("clock").message) == ("warning", True)
+
+
+def test_leases_longer_than_redis_waits_are_told(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("TTS_BROKER_URL", redis_url)
+    monkeypatch.setenv("TTS_LEASE_SECONDS", "1000")
+    assert (found("broker").state, "TTS_LEASE_SECONDS is 1000" in found("broker").message) == ("warning", True)
+
+
+def test_a_redis_that_is_too_old_is_a_problem(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    monkeypatch.setenv("TTS_BROKER_URL", redis_url)
+    monkeypatch.setattr("cli.checks.OLDEST_REDIS", (99, 0))
+    assert (found("broker").state, "too old; run 99.0" in found("broker").message) == ("problem", True)
+
+
+class KeyedServer(BaseHTTPRequestHandler):
+    """Lists its models to whoever has the key."""
+
+    def do_GET(self) -> None:
+        right = self.headers["Authorization"] == "Bearer sesame"
+        self.send_response(200 if right and self.path == "/v1/models" else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+def test_a_server_must_answer_and_take_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = (
+        '[generators.far]\nengine = "openai"\nmodel = "m"\nurl = "http://127.0.0.1:{}/v1"\napi_key_env = "FAR_KEY"\n'
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeyedServer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        Path("tts-jobs.toml").write_text(entry.format(server.server_port))
+        monkeypatch.delenv("FAR_KEY", raising=False)
+        assert "FAR_KEY is not set" in found("servers").message
+        monkeypatch.setenv("FAR_KEY", "wrong-one")
+        assert (found("servers").state, "refuses the key (401)" in found("servers").message) == ("problem", True)
+        assert "wrong-one" not in found("servers").message
+        monkeypatch.setenv("FAR_KEY", "sesame")
+        assert (found("servers").state, found("servers").message) == ("ok", "far answer")
+        server.shutdown()
+        thread.join()
+    assert (found("servers").state, "does not answer" in found("servers").message) == ("problem", True)
+
+
+def test_weights_that_are_missing_or_cut_short_are_a_problem() -> None:
+    assert "tiny" in found("models").message
+    toml = Path("tts-jobs.toml")
+    toml.write_text('[generators.own]\nengine = "llamacpp"\nmodel = "./own.gguf"\n')
+    assert (found("models").state, "./own.gguf is not there" in found("models").message) == ("problem", True)
+    whole = next((ROOT / "models" / "weights").rglob("*.gguf")).read_bytes()
+    Path("own.gguf").write_bytes(whole)
+    assert found("models").state == "warning"  # only the default model is missing now
+    for part in (whole[: len(whole) // 2], whole[:200], b"<html>not found</html>", b""):
+        Path("own.gguf").write_bytes(part)
+        assert (found("models").state, "own.gguf" in found("models").message) == ("problem", True)
+
+
+def test_a_directory_of_weights_is_looked_at_file_by_file() -> None:
+    Path("tts-jobs.toml").write_text('[generators.own]\nengine = "vllm"\nmodel = "./own"\n')
+    Path("own").mkdir()
+    assert "no config.json" in found("models").message
+    Path("own/config.json").write_text("{")
+    assert "config.json: no JSON" in found("models").message
+    Path("own/config.json").write_text("{}")
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    tensors = struct.pack("<Q", len(header)) + header + bytes(8)
+    Path("own/model.safetensors").write_bytes(tensors)
+    assert found("models").state == "warning"
+    Path("own/model.safetensors").write_bytes(tensors[:-1])
+    assert (found("models").state, "cut short" in found("models").message) == ("problem", True)
+    Path("own/model.safetensors").write_bytes(b"version https://git-lfs")
+    assert "damaged" in found("models").message
+
+
+def test_an_open_job_without_a_worker_is_told_with_the_command_that_mends_it() -> None:
+    with closing(Database(settings().database)) as database:
+        upgrade(database)
+        with Session(database.engine) as session:
+            session.add(tables.Dataset(id=1, name="d", source="d", content_hash="d", created_at=START))
+            session.flush()
+            session.add(
+                tables.Job(
+                    id=1, name="j", dataset_id=1, fingerprint="f", state="open", generator="fast", lane="fast", budget="1",
+                    strategy="greedy", sampling_key="k", specification={}, created_at=START,
+                )
+            )  # fmt: skip
+            session.commit()
+    assert found("processes").state == "warning"
+    assert "open jobs wait for fast" in found("processes").message
