@@ -13,7 +13,7 @@ from tests.chaos.invariants import check
 from tests.chaos.stage import DONE, Stage
 from tests.commands import ROOT, Shop
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_a_submission_killed_half_way_and_repeated(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from tests.commands import ROOT
 from tests.packages import install
 from tests.servers import free_port
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 FRAGILE = {"tts_jobs.strategies": {"fragile": "fragile:FragileVote"}}
 BLAMED = "SELECT COUNT(*) FROM query WHERE state = 'done' AND (suspect > 0 OR retries > 0)"

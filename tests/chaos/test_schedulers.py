@@ -9,7 +9,7 @@ from tests.chaos.invariants import check
 from tests.chaos.stage import Stage, stopped
 from tests.chaos.wire import wire_to
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 QUEUED = "SELECT COUNT(*) FROM query WHERE state = 'queued'"
 

@@ -20,7 +20,7 @@ from tests.chaos.stage import DONE, LEASE_SECONDS, RUNNING, Stage, on_stage, pau
 from tests.chaos.stores import own_postgres, own_redis
 from tests.chaos.wire import wire_to
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 COUNT = 120
 
@@ -218,7 +218,7 @@ def test_a_worker_asked_to_leave_while_the_database_is_away(stage: Stage, postgr
     stage.wait_running()
     with away(stage, postgres_server_url):
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=60) == os.EX_TEMPFAIL
+        assert worker.wait(timeout=120) == os.EX_TEMPFAIL
     assert "Traceback" not in stage.log_of(worker)
     stage.worker("steady")
     stage.wait_done()

@@ -212,8 +212,9 @@ async def test_a_comparison_ends_with_the_process_that_wanted_it(tmp_path: Path)
     script = tmp_path / "lonely.py"
     script.write_text(LONELY)
     root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.PIPE, text=True
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True
     )
     assert done.returncode == -signal.SIGKILL
     child = int(done.stdout)
