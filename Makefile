@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
+MINUTES ?= 5
 
 # A ready environment with vLLM, the package's dependencies and pytest may be named instead of being made here.
 ifdef TTS_VLLM_VENV
@@ -16,7 +17,7 @@ VLLM_READY := .venv-vllm/.ready
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lab test-vllm test-wheel test-deploy test-browser audit lock clean
+.PHONY: help demo test test-chaos chaos lint format bench lab test-vllm test-wheel test-deploy test-browser audit lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +26,13 @@ demo: $(VENV)/.ready  ## see test-time scaling with the tiny models, then an ord
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
 test: $(VENV)/.ready  ## unit, integration and acceptance tests against real Redis and PostgreSQL
-	$(BIN)/python -m pytest -m "not vllm and not browser" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not vllm and not browser and not slow" $(PYTEST_ARGS)
+
+test-chaos: $(VENV)/.ready  ## the faults that take their time: silent broker, full disk, killed stores (docs/faults.md)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS) tests/chaos
+
+chaos: $(VENV)/.ready  ## a random schedule of faults: make chaos MINUTES=30 SEED=7
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.ready  ## style, types and the layering of the rooms
 	$(BIN)/ruff check .

@@ -171,8 +171,8 @@ TABLES: dict[str, dict[str, Column]] = {
         "cached_tokens": Column("of those, taken from the engine's prefix cache; NULL: unknown", "tokens"),
         "generated_tokens": Column("sampled; NULL: unknown", "tokens"),
         "gpu_seconds": Column("its share of the time the engine was busy; NULL: unknown", "GPU-seconds"),
-        "disposition": Column("`kept`, or `discarded`: a branch that was given up"),
-        "reused_from": Column("the candidate of another job that it is a copy of"),
+        "disposition": Column("`kept`, `discarded` (a branch that was given up) or `pruned` (its text taken away)"),
+        "reused_from": Column("the candidate of another job that it is a copy of; 0: of a job that was pruned"),
     },
     "usage": {
         "id": Column("its number"),

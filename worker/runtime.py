@@ -12,9 +12,12 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from models import heartbeats
 from models.catalogue import Model, architecture_of, record_model
 from models.database import Database
+from models.errors import UserError
 from models.logcontext import about
 from models.settings import Settings
 from models.transitions import extend_leases, lose_worker, take_back
@@ -99,11 +102,20 @@ class Runtime:
         self._loop.call_soon_threadsafe(self._cancel_all, "drained")
 
     def close(self) -> None:
-        """Drain, wait for the commits, and leave: the engine is closed and the heartbeat says goodbye."""
+        """Drain, wait for the commits, and leave: the engine is closed and the heartbeat says goodbye.
+
+        Where the database takes no commit within `drain_seconds` the process ends at once, and its leases run out.
+        """
         self.drain()
-        self._on_loop(self._land()).result(timeout=self._options.drain_seconds)
+        try:
+            self._on_loop(self._land()).result(timeout=self._options.drain_seconds)
+        except TimeoutError:
+            self._abandon()
         self._beating.cancel()
-        self._on_loop(self._beat(stopped=True)).result(timeout=self._options.drain_seconds)
+        try:
+            self._on_loop(self._beat(stopped=True)).result(timeout=self._options.drain_seconds)
+        except (DBAPIError, UserError, TimeoutError) as error:
+            log.warning("this worker leaves without a last heartbeat: %s", error)
         self._writer.close()
         self._on_loop(self._verifiers.close()).result(timeout=self._options.drain_seconds)
         self._on_loop(self.engine.generator.close()).result(timeout=self._options.drain_seconds)
@@ -192,6 +204,12 @@ class Runtime:
                 lose_worker(connection, self.worker_id, self._database.clock.now(connection))
         finally:
             os._exit(ENGINE_DIED_STATUS)
+
+    def _abandon(self) -> None:
+        """The threads that wait for a commit cannot be ended, and would keep the process until the database is back."""
+        log.critical("the database does not answer, this worker leaves without what %d queries hold", len(self._flight))
+        self._pool.close()
+        os._exit(os.EX_TEMPFAIL)
 
     # --- plumbing ---------------------------------------------------------------------------------------------------
 

@@ -4,16 +4,21 @@ import asyncio
 import operator
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from models.templates import load_template
 from strategies.protocols import Answers, TransientError
+from tests.servers import wait_until
 from worker.grading import Grader, GradingPool
 
 
@@ -184,6 +189,36 @@ async def test_closing_ends_the_processes_and_later_comparisons() -> None:
         await pool.same("a", "b")
     with pytest.raises(ProcessLookupError):
         os.kill(identifier, 0)
+
+
+LONELY = """
+import asyncio, os, signal, time
+from worker.grading import GradingPool
+
+async def main():
+    pool = GradingPool(time_limit=600)
+    print(await asyncio.wrap_future(pool._started().schedule(os.getpid)), flush=True)
+    pool._started().schedule(time.sleep, args=(600,))
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+async def test_a_comparison_ends_with_the_process_that_wanted_it(tmp_path: Path) -> None:
+    """It does not read that nobody is there any more, and computes on for hours."""
+    script = tmp_path / "lonely.py"
+    script.write_text(LONELY)
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == -signal.SIGKILL
+    child = int(done.stdout)
+    wait_until(lambda: not psutil.pid_exists(child), what="the grading process to be gone")
 
 
 async def test_cancelling_the_caller_is_not_swallowed() -> None:
