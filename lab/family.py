@@ -55,7 +55,7 @@ class Plan:
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     comparer: tuple[Round, ...] = (Round(2500, 2048, 8e-3),)
     reader: tuple[Round, ...] = (Round(9000, 2048, 3e-3),)
-    verifier: tuple[Round, ...] = (Round(12000, 2048, 4e-3),)
+    verifier: tuple[Round, ...] = (Round(12000, 2048, 4e-3), Round(12000, 2048, 3e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
