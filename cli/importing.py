@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from worker.recorded import Judged
 
 FORMATS = ["openai-batch", "search-and-learn", "qwen-math", "nemo-skills", "plain"]
+PATIENCE = 30.0
+"""Seconds that one comparison of two answers may take: nobody waits for a single one here."""
 COLUMNS = [
     ("recorded", "left"), ("compared", "right"), ("the same", "right"), ("right as recorded", "right"), ("right as graded here", "right"),
 ]  # fmt: skip
@@ -129,7 +131,7 @@ def _bring_in(made: Import, choice: Choice, drafted: IO[bytes] | None, progress:
     from worker.differences import Tally
     from worker.grading import GradingPool
 
-    tally, pool, done = Tally(), GradingPool(), 0
+    tally, pool, done = Tally(), GradingPool(time_limit=PATIENCE), 0
     try:
         with asyncio.Runner() as runner:
             for page in made.pages():
