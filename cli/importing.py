@@ -41,7 +41,7 @@ COLUMNS = [
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Of the files; recognised by their fields otherwise.")  # fmt: skip
 @click.option("--dataset", metavar="FILE", help="The dataset that was run: its prompts and references are taken, so that the job can be compared with others on it. A batch's output needs it.")  # fmt: skip
-@click.option("--generator", "-g", help="What wrote the solutions.  [default: as the recording says, or unknown]")
+@click.option("--generator", "-g", help="What wrote the solutions.  [default: as a batch's output says, else unknown]")
 @click.option("--verifier", "-v", help="What scored them.  [default: unknown]")
 @click.option("--strategy", "-s", help="How answers are chosen: majority_vote, best_of_n or weighted_vote choose here; of a search, such as beam_search, the recorded answer is taken.  [default: by the recording]")  # fmt: skip
 @click.option("--aggregation", type=click.Choice(["last", "min", "prod", "mean"]), help="How step scores become one; the recorded score otherwise.")  # fmt: skip

@@ -37,6 +37,7 @@ def read(record: Record) -> Recorded:
         answer=None,
         samples=tuple(_samples(choices, alone)),
         requests=(spent,),
+        generator=values.text(body, "model"),
     )
 
 

@@ -97,6 +97,7 @@ def test_what_the_recording_tells_of_tokens_is_kept(database: Database, tmp_path
         34,
     )
     assert (row["correct"], row["graded"], row["sequential_tokens"]) == (1, 1, None)
+    assert row["generator"] == "some-model", "as the batch says"
 
 
 def test_a_repeated_command_finds_its_job_and_adds_nothing(database: Database, tmp_path: Path) -> None:
