@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -131,7 +132,7 @@ def _bring_in(made: Import, choice: Choice, drafted: IO[bytes] | None, progress:
     from worker.differences import Tally
     from worker.grading import GradingPool
 
-    tally, pool, done = Tally(), GradingPool(time_limit=PATIENCE), 0
+    tally, pool, done = Tally(), GradingPool(workers=min(os.cpu_count() or 1, 4), time_limit=PATIENCE), 0
     try:
         with asyncio.Runner() as runner:
             for page in made.pages():
