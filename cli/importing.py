@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from worker.recorded import Judged
 
 FORMATS = ["openai-batch", "search-and-learn", "qwen-math", "nemo-skills", "plain"]
+PATIENCE = 30.0
+"""Seconds that one comparison of two answers may take: nobody waits for a single one here."""
 COLUMNS = [
     ("recorded", "left"), ("compared", "right"), ("the same", "right"), ("right as recorded", "right"), ("right as graded here", "right"),
 ]  # fmt: skip
@@ -39,7 +42,7 @@ COLUMNS = [
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Of the files; recognised by their fields otherwise.")  # fmt: skip
 @click.option("--dataset", metavar="FILE", help="The dataset that was run: its prompts and references are taken, so that the job can be compared with others on it. A batch's output needs it.")  # fmt: skip
-@click.option("--generator", "-g", help="What wrote the solutions.  [default: as the recording says, or unknown]")
+@click.option("--generator", "-g", help="What wrote the solutions.  [default: as a batch's output says, else unknown]")
 @click.option("--verifier", "-v", help="What scored them.  [default: unknown]")
 @click.option("--strategy", "-s", help="How answers are chosen: majority_vote, best_of_n or weighted_vote choose here; of a search, such as beam_search, the recorded answer is taken.  [default: by the recording]")  # fmt: skip
 @click.option("--aggregation", type=click.Choice(["last", "min", "prod", "mean"]), help="How step scores become one; the recorded score otherwise.")  # fmt: skip
@@ -129,7 +132,7 @@ def _bring_in(made: Import, choice: Choice, drafted: IO[bytes] | None, progress:
     from worker.differences import Tally
     from worker.grading import GradingPool
 
-    tally, pool, done = Tally(), GradingPool(), 0
+    tally, pool, done = Tally(), GradingPool(workers=min(os.cpu_count() or 1, 4), time_limit=PATIENCE), 0
     try:
         with asyncio.Runner() as runner:
             for page in made.pages():

@@ -64,7 +64,7 @@ class Prediction:
 class Recorded:
     """All that is recorded of one problem. `chosen` is its final answer, or the whole solution that gives it.
 
-    `key` and `prompt` are None where the recording has none; one of them is there.
+    `key` and `prompt` are None where the recording has none; one of them is there. `generator` is what wrote the solutions.
     """
 
     key: str | None
@@ -76,6 +76,7 @@ class Recorded:
     requests: tuple[Spent, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     chosen: str | None = None
+    generator: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

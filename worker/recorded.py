@@ -85,8 +85,10 @@ class _Bench:
             scored = [
                 (score, one) for score, one in zip(self.scores, self.candidates, strict=True) if score is not None
             ]
-            _, best = max(scored, key=lambda pair: pair[0], default=(None, None))
-            return Solution(best and best.answer, self.candidates, "complete", best and best.path)
+            if not scored:
+                return Solution(None, self.candidates, "complete")
+            best = max(scored, key=lambda pair: pair[0])[1]
+            return Solution(best.answer, self.candidates, "complete", best.path)
         source = next((one for one in self.candidates if one.text == chosen), None)
         if source is not None:
             return Solution(source.answer, self.candidates, "complete", source.path)

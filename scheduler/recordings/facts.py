@@ -14,7 +14,8 @@ _CLOSE = 1e-6
 class Facts:
     """Counted record by record. `without_score`, `without_steps` and `without_choice` are the places of the first
     solution without a score or step scores, and of the first record without a final answer; None where all have them.
-    `aggregations` are the ways of making one score of step scores by which all recorded scores come about.
+    `generators` are what wrote the solutions, no more than two of them. `aggregations` are the ways of making one score of
+    step scores by which all recorded scores come about.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class Facts:
         self.stepped = False
         self.counted = False
         self.referenced = 0
+        self.generators: set[str] = set()
         self.without_score: str | None = None
         self.without_steps: str | None = None
         self.without_choice: str | None = None
@@ -34,6 +36,8 @@ class Facts:
         """One record."""
         for number, sample in enumerate(recorded.samples, 1):
             self._sample(sample, f"{place}, solution {number}")
+        if recorded.generator is not None and len(self.generators) < 2:
+            self.generators.add(recorded.generator)
         if recorded.chosen is None:
             self.without_choice = self.without_choice or place
 

@@ -215,11 +215,16 @@ def _joined(parts: Sequence[Recorded]) -> Recorded:
     """One problem's records as one: their solutions one behind the other. What was chosen among a part is of no more use."""
     if len(parts) == 1:
         return parts[0]
-    known = {name: next((value for one in parts if (value := getattr(one, name)) is not None), None) for name in ("answer", "subject", "level")}  # fmt: skip
+
+    def known(name: str) -> str | None:
+        return next((value for one in parts if (value := getattr(one, name)) is not None), None)
+
     return Recorded(
         key=parts[0].key,
         prompt=parts[0].prompt,
         samples=tuple(sample for one in parts for sample in one.samples),
         requests=tuple(spent for one in parts for spent in one.requests),
-        **known,
+        answer=known("answer"),
+        subject=known("subject"),
+        level=known("level"),
     )

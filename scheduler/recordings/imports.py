@@ -172,7 +172,7 @@ def specify(recording: Recording, wish: Wish) -> JobSpecification:
         raise UserError(f"--aggregation: {where} has no step scores; leave the option out")
     if wish.answer not in ANSWER_KINDS:
         raise UserError(f"--answer: unknown kind {wish.answer!r}; choose one of {', '.join(ANSWER_KINDS)}")
-    generator = wish.generator or UNKNOWN
+    generator = wish.generator or (min(facts.generators) if len(facts.generators) == 1 else UNKNOWN)
     verifier = (wish.verifier or UNKNOWN) if facts.scored else None
     return JobSpecification(
         generator=generator,

@@ -21,7 +21,8 @@ def read(record: Record) -> Recorded:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise ValueError("field 'response.body.choices' is missing or empty")
-    usage = body.get("usage") if isinstance(body.get("usage"), Mapping) else {}
+    told = body.get("usage")
+    usage: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
     spent = Spent(
@@ -36,6 +37,7 @@ def read(record: Record) -> Recorded:
         answer=None,
         samples=tuple(_samples(choices, alone)),
         requests=(spent,),
+        generator=values.text(body, "model"),
     )
 
 
@@ -56,14 +58,14 @@ def _body(record: Record) -> Mapping[str, Any]:
 
 
 def _samples(choices: list[Any], generated: int | None) -> Iterator[Sample]:
-    ordered = sorted(choices, key=lambda one: one.get("index", 0)) if all(map(_is_object, choices)) else choices
+    whole = all(isinstance(one, Mapping) for one in choices)
+    ordered = sorted(choices, key=lambda one: one.get("index", 0)) if whole else choices
     for place, choice in enumerate(ordered):
-        message = choice.get("message") if _is_object(choice) else None
-        content = message.get("content") if _is_object(message) else None
-        if content is None and _is_object(choice) and isinstance(choice.get("text"), str):
-            content = choice["text"]
-        if content is None and values.cut(choice.get("finish_reason") if _is_object(choice) else None):
-            content = ""  # the limit was reached while it was thinking
+        message = choice.get("message") if isinstance(choice, Mapping) else None
+        content = message.get("content") if isinstance(message, Mapping) else None
+        if content is None and isinstance(choice, Mapping):
+            # A plain completion has its text here; one without any met the limit while it was thinking.
+            content = "" if values.cut(choice.get("finish_reason")) else choice.get("text")
         if not isinstance(content, str):
             raise ValueError(f"field 'response.body.choices[{place}].message.content' is missing or no text")
         yield Sample(
@@ -71,7 +73,3 @@ def _samples(choices: list[Any], generated: int | None) -> Iterator[Sample]:
             finish_reason="length" if values.cut(choice.get("finish_reason")) else "stop",
             generated_tokens=generated,
         )
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)

@@ -1,6 +1,7 @@
 """Imported recordings: where a job comes from, and costs that nobody has told."""
 
 import re
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +11,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-UNKNOWABLE = {
+UNKNOWABLE: dict[str, dict[str, sa.types.TypeEngine[Any]]] = {
     "usage": {
         "prompt_tokens": sa.Integer(),
         "canonical_prompt_tokens": sa.Integer(),
@@ -39,7 +40,7 @@ def downgrade() -> None:
     op.drop_column("job", "imported_from")
 
 
-def _rewrite(table: str, columns: dict[str, sa.types.TypeEngine], *, nullable: bool) -> None:
+def _rewrite(table: str, columns: dict[str, sa.types.TypeEngine[Any]], *, nullable: bool) -> None:
     connection = op.get_bind()
     if connection.dialect.name != "sqlite":
         for name, kind in columns.items():
