@@ -28,8 +28,7 @@ SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.c
        SUM(u.dollars) AS dollars,
        SUM(CASE WHEN u.reused THEN 0 ELSE u.dollars END) AS spent_dollars
 FROM query q LEFT JOIN usage u ON u.query_id = q.id
-GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
-         q.started_at, q.ended_at
+GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens
 """
 
 JOB_SUMMARY = """

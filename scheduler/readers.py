@@ -112,8 +112,7 @@ def open_dataset(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where rows come from. `unit` is what their numbers count; `feed` gives every byte (or the revision) to a hash;
-    `sampling` is what the rows ask for."""
+    """Where rows come from. `unit` is what their numbers count; `feed` gives every byte (or the revision) to a hash."""
 
     name: str
     label: str
@@ -124,7 +123,8 @@ class _Source:
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def with_flat_requests(self) -> Self:
-        """The same with requests to OpenAI's batch API as flat rows; as it is where it holds none."""
+        """The same with requests to OpenAI's batch API as flat rows, and in `sampling` what they ask for; as it is where it
+        holds none."""
         sampling = shared_sampling(self.items(), _ROWS_LOOKED_AT) if self.format in ("jsonl", "json") else None
         if sampling is None:
             return self
