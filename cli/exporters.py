@@ -12,7 +12,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -50,7 +50,12 @@ def write_results(
     """
     if format == "parquet" and target == "-":
         raise UserError("Parquet is not text: name a file with --output FILE.parquet")
-    write = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": partial(_write_parquet, types=types or {})}[format]
+    writers: dict[Format, Callable[[Iterable[ResultRow], IO[bytes]], int]] = {
+        "jsonl": _write_jsonl,
+        "csv": _write_csv,
+        "parquet": partial(_write_parquet, types=types or {}),
+    }
+    write = writers[format]
     if target == "-":
         sys.stdout.flush()
         with _told("standard output"):

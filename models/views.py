@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import Connection, text
 
 
@@ -30,14 +32,13 @@ _COMPUTE = f"""CASE WHEN COUNT(u.id) = COUNT(u.flops) THEN SUM(CASE WHEN u.reuse
 QUERY_COST = f"""
 CREATE VIEW query_cost AS
 SELECT q.id AS query_id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
-       {{seconds}} AS seconds,
+       ELAPSED(q.started_at, q.ended_at) AS seconds,
        (SELECT COUNT(*) FROM candidate c WHERE c.query_id = q.id AND c.finish_reason <> 'step') AS samples,
        COALESCE(SUM(CASE WHEN u.reused THEN 0 ELSE u.calls END), 0) AS calls,
        {_TOKENS},
        {_COMPUTE}
 FROM query q LEFT JOIN usage u ON u.query_id = q.id
-GROUP BY q.id, q.job_id, q.problem_id, q.state, q.strategy, q.bin, q.correct, q.sequential_tokens,
-         q.started_at, q.ended_at
+GROUP BY q.id
 """  # noqa: S608  (all of it is ours)
 
 _JOB_SUMMARY = """
@@ -97,15 +98,16 @@ VIEWS = {
 }
 """Name -> its SQL; `definitions` makes it that of one database."""
 
-_SECONDS = {
-    "sqlite": "ROUND((JULIANDAY(q.ended_at) - JULIANDAY(q.started_at)) * 86400, 3)",
-    "postgresql": "CAST(EXTRACT(EPOCH FROM q.ended_at - q.started_at) AS DOUBLE PRECISION)",
+_ELAPSED = {
+    "sqlite": r"ROUND((JULIANDAY(\2) - JULIANDAY(\1)) * 86400, 3)",
+    "postgresql": r"CAST(EXTRACT(EPOCH FROM \2 - \1) AS DOUBLE PRECISION)",
 }
+"""The seconds between two moments, ELAPSED(from, to) in the views: the two databases have no way of saying it in common."""
 
 
 def definitions(dialect: str) -> dict[str, str]:
-    """The views in the order in which they are made, for `sqlite` or `postgresql`, which subtract moments differently."""
-    return {name: sql.replace("{seconds}", _SECONDS[dialect]) for name, sql in VIEWS.items()}
+    """The views in the order in which they are made, for `sqlite` or `postgresql`."""
+    return {name: re.sub(r"ELAPSED\((.+?), (.+?)\)", _ELAPSED[dialect], sql) for name, sql in VIEWS.items()}
 
 
 def of_some_jobs(view: str) -> str:

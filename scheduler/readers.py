@@ -8,9 +8,9 @@ import itertools
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from models.errors import UserError
 from scheduler.batches import flat_items, shared_sampling
@@ -25,25 +25,19 @@ _HUB = "hf:"
 
 
 class DatasetReader:
-    """A dataset that can be read from its beginning any number of times, in memory that does not grow with it.
+    """A dataset that can be read from its beginning any number of times, in memory that does not grow with it."""
 
-    `sampling` holds what its rows themselves ask of a job's, by the fields of `strategies.protocols.Sampling`.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        columns: Columns,
-        present: tuple[str, ...],
-        limit: int | None,
-        sampling: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, source: Source, columns: Columns, present: tuple[str, ...], limit: int | None) -> None:
         self.name = source.name
-        self.sampling = sampling
         self._source = source
         self._columns = columns
         self._present = present
         self._limit = limit
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """What its rows themselves ask of a job's sampling, by the fields of `strategies.protocols.Sampling`."""
+        return self._source.sampling
 
     def rows(self) -> Iterator[Row | BadRow]:
         """The rows in order, bad ones among them; closing or dropping the iterator closes the file.
@@ -92,9 +86,10 @@ def open_dataset(
     if limit is not None and limit < 1:
         raise UserError(f"--limit {limit}: give at least 1")
     opened = _hub_source(source, split) if source.startswith(_HUB) else file_source(source)
-    opened, sampling = _requests_flat(opened, fields, preset)
     first: Mapping[str, Any] | None = None
     fault: BadRow | None = None
+    if preset in (None, BATCH) and (fields is None or fields.prompt is None):
+        opened = opened.with_flat_requests()
     with closing(opened.items()) as items:
         for number, item in itertools.islice(items, _ROWS_LOOKED_AT):
             if isinstance(item, Mapping):
@@ -112,7 +107,7 @@ def open_dataset(
         )
     record: Mapping[str, Any] = first or {}
     columns = choose_columns(record, fields or FieldMap(), preset, opened.label)
-    return DatasetReader(opened, columns, tuple(record), limit, sampling)
+    return DatasetReader(opened, columns, tuple(record), limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +120,15 @@ class Source:
     unit: str
     items: Callable[[], Generator[Item]]
     feed: Callable[[Callable[[bytes], None]], None]
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
-
-def _requests_flat(opened: Source, fields: FieldMap | None, preset: str | None) -> tuple[Source, Mapping[str, Any]]:
-    """The source with batch requests as flat rows, and the sampling that they ask for; any other as it is."""
-    if preset not in (None, BATCH) or (fields is not None and fields.prompt is not None):
-        return opened, {}
-    sampling = shared_sampling(opened.items(), _ROWS_LOOKED_AT)
-    if sampling is None:
-        return opened, {}
-    return replace(opened, items=lambda: flat_items(opened.items(), sampling)), sampling
+    def with_flat_requests(self) -> Self:
+        """The same with requests to OpenAI's batch API as flat rows, and in `sampling` what they ask for; as it is where it
+        holds none."""
+        sampling = shared_sampling(self.items(), _ROWS_LOOKED_AT) if self.format in ("jsonl", "json") else None
+        if sampling is None:
+            return self
+        return replace(self, items=lambda: flat_items(self.items(), sampling), sampling=sampling)
 
 
 def file_source(source: str) -> Source:
