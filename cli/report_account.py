@@ -95,7 +95,7 @@ def _outcome(rows: Sequence[Row]) -> Iterator[list[str]]:
 
 
 def efficiency(row: Row) -> str:
-    """`43 % (10 to 71)`, its interval unknown where too few problems tell, or - where there was nothing to choose or nothing is known of it."""
+    """`43 % (10 to 71)`, its interval `unknown` where too few problems tell; - where there is none."""
     if row["selection_efficiency"] is None:
         return "-"
     low, high = row["selection_low"], row["selection_high"]
