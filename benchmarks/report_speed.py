@@ -57,7 +57,7 @@ FROM attempt CROSS JOIN (SELECT 'generate' AS phase UNION ALL SELECT 'score') ph
 
 def measure(*, large: bool = False) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tts-bench-") as directory, postgres_server() as server:
-        rows = []
+        rows: list[Row] = []
         for queries, samples in (SMALL, LARGE) if large else (SMALL,):
             for url in (_sqlite(Path(directory)), fresh_database(server)):
                 with url as name:

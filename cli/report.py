@@ -69,7 +69,8 @@ def report(
     if as_json:
         output.print_json(found.rows)
     elif as_csv:
-        write_results(({**row, "positions": None} for row in found.rows), "-", "csv")
+        flat = ({name: value for name, value in row.items() if name != "positions"} for row in found.rows)
+        write_results(flat, "-", "csv")
     elif not found.rows:
         output.console.print("there is no job yet; make one with `tts-jobs run FILE` or `tts-jobs submit FILE`")
     elif as_markdown_:

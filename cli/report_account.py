@@ -95,11 +95,11 @@ def _outcome(rows: Sequence[Row]) -> Iterator[list[str]]:
 
 
 def efficiency(row: Row) -> str:
-    """`43 % (10 to 71)`, or - where there was nothing to choose or nothing is known of it."""
+    """`43 % (10 to 71)`, its interval `unknown` where too few problems tell; - where there is none."""
     if row["selection_efficiency"] is None:
         return "-"
     low, high = row["selection_low"], row["selection_high"]
-    interval = "interval unknown" if low is None else f"{100 * low:.0f} to {100 * high:.0f}"
+    interval = "unknown" if low is None else f"{100 * low:.0f} to {100 * high:.0f}"
     return f"{100 * row['selection_efficiency']:.0f} % ({interval})"
 
 
@@ -126,7 +126,9 @@ def _kept(row: Row) -> int | None:
 
 def _says_nothing(row: Row, column: str) -> bool:
     value = row[column]
-    return value == 0 or (column in SAME and value == row[SAME[column]])
+    # What a lost attempt did not live to tell is something.
+    at_least = column == "wasted_tokens" and row["wasted_at_least"]
+    return (value == 0 and not at_least) or (column in SAME and value == row[SAME[column]])
 
 
 def _total(row: Row, column: str, show: Show) -> str:

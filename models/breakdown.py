@@ -68,7 +68,7 @@ GROUP BY value
 """
 _SECONDS = {
     "sqlite": "ROUND((julianday(ended_at) - julianday(started_at)) * 86400, 3)",
-    "postgresql": "CAST(ROUND(EXTRACT(EPOCH FROM ended_at - started_at), 3) AS DOUBLE PRECISION)",
+    "postgresql": "CAST(ROUND(CAST(EXTRACT(EPOCH FROM ended_at - started_at) AS NUMERIC), 3) AS DOUBLE PRECISION)",
 }
 _NO_QUERIES = {
     **dict.fromkeys(("queries", "done", "failed", "answered", "graded", "correct", "sequential_tokens"), 0),
@@ -107,9 +107,9 @@ def breakdown(connection: Connection, job_id: int, by: str | None = None) -> lis
         group.update(_NOTHING_DRAWN, **counts[value])
         group.update(_estimates(group))
         group.update(_selected(kinds[value] if kept else Counter(), group["graded"], chooser, kept))
-        group["dollars_at_least"] = group["dollars"] is not None and group.pop("unpriced") > 0
-        group["wasted_at_least"] = group.pop("bounds") > 0
-        group.pop("unpriced", None)
+        unpriced, bounds = group.pop("unpriced"), group.pop("bounds")
+        group["dollars_at_least"] = group["dollars"] is not None and unpriced > 0
+        group["wasted_at_least"] = bounds > 0
     return sorted(groups.values(), key=lambda group: _order(group["value"]))
 
 

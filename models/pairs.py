@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from models.amounts import COMPARED
 from models.statistics import bootstrap_mean, mcnemar
@@ -77,7 +77,7 @@ def _cost(connection: Connection, job: int, other: int, unit: str) -> float | No
 
 
 def _name(connection: Connection, job_id: int) -> str:
-    job: Row = connection.execute(select(JOB.c.oracle, JOB.c.state).where(JOB.c.id == job_id)).one()
+    job = connection.execute(select(JOB.c.oracle, JOB.c.state).where(JOB.c.id == job_id)).one()
     notes = [note for note, holds in (("oracle", job.oracle), ("partial", job.state != "done")) if holds]
     return f"job {job_id}" + (f" ({', '.join(notes)})" if notes else "")
 

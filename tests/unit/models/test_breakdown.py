@@ -158,6 +158,12 @@ def test_a_sum_with_something_unknown_is_unknown_in_its_group_alone(
         assert whole[f"mean_{column}"] is None
 
 
+def test_of_what_is_unknown_the_known_parts_are_told(database: Database, shelf: Shelf) -> None:
+    force(database, USAGE, rows(database, USAGE, USAGE.c.query_id == shelf.queries[0])[0].id, flops_canonical=None)
+    [whole] = groups(database, shelf.job_id)
+    assert (whole["flops_canonical"], whole["verifier_flops"]) == (None, 90.0)
+
+
 def test_dollars_of_which_a_part_has_no_price_are_a_lower_bound(database: Database, shelf: Shelf) -> None:
     force(database, USAGE, rows(database, USAGE, USAGE.c.query_id == shelf.queries[0])[1].id, dollars=None)
     [whole] = groups(database, shelf.job_id)

@@ -42,6 +42,9 @@ def test_a_gain_by_hand(database: Database) -> None:
     found = pair(database, first, second)
     assert (found.problems, found.only_a, found.only_b) == (50, 0, 20)
     assert found.gain == pytest.approx(0.4)
+    assert found.gain is not None
+    assert found.low is not None
+    assert found.high is not None
     assert found.low == pytest.approx(
         paired_bootstrap([float(x) for x in b], [float(x) for x in a], seed=0)[1], abs=0.03
     )
