@@ -62,6 +62,7 @@ def as_png(curves: Curves, path: Path, title: str) -> None:
 def write(curves: Curves, stream: Any, title: str, kind: Literal["png", "svg"], *, x_label: str = X_LABEL) -> None:
     """The curves with their intervals, as a picture on a stream of bytes."""
     # Not pyplot: it keeps figures for the process's life and looks for a display.
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
@@ -88,8 +89,9 @@ def write(curves: Curves, stream: Any, title: str, kind: Literal["png", "svg"], 
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
     else:
         axes.legend()
-    # Without the date, equal curves are equal files.
-    figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    # Equal curves are equal files: without the date, and with names that are not drawn by lot.
+    with rc_context({"svg.hashsalt": "tts-jobs"}):
+        figure.savefig(stream, format=kind, metadata={"Date": None} if kind == "svg" else None)
 
 
 def _plain(text: str) -> str:
