@@ -138,7 +138,8 @@ def _rows(job: Job) -> Iterator[dict[str, Any]]:
 
 
 def _label(curve: dict[str, Any]) -> str:
-    return curve["strategy"] + (f" ({curve['aggregation']})" if curve["aggregation"] else "")
+    name: str = curve["strategy"]
+    return f"{name} ({curve['aggregation']})" if curve["aggregation"] else name
 
 
 def _shown(most: int, *more: int) -> list[int]:

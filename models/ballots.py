@@ -38,11 +38,11 @@ def elect(
     # Whoever abstains is in a class without a chance.
     sums[:, -rows:] = -np.inf
     highest, second = (np.full((len(weights), rows), np.finfo(float).min) for _ in range(2))
-    leader, led = np.full((len(weights), rows), most), np.empty((len(weights), most, rows), dtype=np.intp)
+    leader, led = np.full((len(weights), rows), most, np.int32), np.empty((len(weights), most, rows), np.int32)
     may_fall = bool((weights < 0).any())
     # A sample changes the sum of its own class alone: either that leads now, or who led before, unless it fell back.
     for place, here in enumerate(at):
-        first, total = met[here], sums[:, here] + weights[:, drawn[place]]
+        first, total = met[here], sums.take(here, axis=1) + weights.take(drawn[place], axis=1)
         sums[:, here] = total
         gap, slack = total - highest, ROUNDING * np.abs(total)
         ahead, tied = gap > slack, gap >= -slack
@@ -55,15 +55,17 @@ def elect(
         fell = (first == leader) & (gap < -slack) & (first < most) if may_fall else None
         tied &= first < leader
         ahead |= tied
-        np.copyto(highest, total, where=ahead)
+        np.maximum(highest, total, out=highest)
         np.copyto(leader, first, where=ahead)
         if then is not None:
             np.copyto(second, added, where=ahead)
         if fell is not None and fell.any():
             highest[fell], leader[fell] = _lead_again(sums, met, rows, place, fell)
         led[:, place] = leader
-    speaker: np.ndarray = np.take_along_axis(drawn[None], np.minimum(led, most - 1), axis=1)
-    return np.where(led < most, speaker, -1)
+    # One row more, for where nobody leads.
+    speakers = np.concatenate([drawn, np.full((1, rows), -1)])
+    found: np.ndarray = speakers.take(led * np.intp(rows) + np.arange(rows))
+    return found
 
 
 def elect_weighted(classes: np.ndarray, orders: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -101,7 +103,7 @@ def _places(classes: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndar
     most, rows = drawn.shape
     number = int(classes.max(initial=-1)) + 2
     at = np.where(classes < 0, number - 1, classes)[drawn] * rows + np.arange(rows)
-    met = np.full(number * rows, most)
+    met = np.full(number * rows, most, np.int32)
     for place in range(most - 1, -1, -1):
         met[at[place]] = place
     met[-rows:] = most

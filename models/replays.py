@@ -94,7 +94,8 @@ class Prefix(Way):
         scored = _scored(samples)
 
         def outcome(speaker: np.ndarray) -> np.ndarray:
-            return (samples.right[speaker[:, 0]] & (speaker[:, 0] >= 0)).astype(float)
+            found: np.ndarray = (samples.right[speaker[:, 0]] & (speaker[:, 0] >= 0)).astype(float)
+            return found
 
         found: dict[Key, np.ndarray] = {
             ("pass@k", None): (hits > 0).astype(float),
