@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ from cli.decide_options import (
     show,
     unit_of,
 )
-from models.amounts import parse_amount, parse_share
+from models.amounts import parse_amount, parse_share, written
 from models.database import open_database
 from models.errors import UserError
 
@@ -102,12 +103,8 @@ def frontier(
     show(aligned, said, as_json=as_json, frontier=decisions.frontier_rows(aligned, found))
 
 
-def _cells(row: dict[str, object], unit: str) -> list[object]:
-    from models.amounts import written
-
+def _cells(row: dict[str, Any], unit: str) -> list[Any]:
     accuracy, cost = row["accuracy"], row["cost"]
-    assert isinstance(accuracy, dict)
-    assert isinstance(cost, dict)
     shown = f"{output.percent(accuracy['value'])} ({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f})"
     spent = f"{written(cost['value'], unit)} ({written(cost['low'], unit)} to {written(cost['high'], unit)})"
     worth = "frontier" if row["envelope"] else "frontier, though mixing two others is better"

@@ -46,8 +46,10 @@ def prices_of(connection: Connection, hour: float | None, file: Path | None) -> 
 
 
 def unit_of(cost: str | None, prices: Prices) -> str:
-    """Raises:
-    UserError: prices are given, and another cost.
+    """The unit of cost: what was asked for, FLOPs unless prices make it dollars.
+
+    Raises:
+        UserError: prices are given, and another cost.
     """
     if prices is AS_BOOKED:
         return cost or "flops"

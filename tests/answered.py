@@ -7,11 +7,10 @@ from typing import Any
 
 from models.database import Database
 from models.transitions import JOB, Outcome
-from tests.builders import Shelf, add_dataset, add_job, claimed, commit, force, usage_row, worker
+from tests.builders import Shelf, add_dataset, add_job, claimed, commit, force, usage_row
 
 
 def add_problems(database: Database, count: int, name: str = "sums") -> tuple[int, list[int]]:
-    worker(database, name)
     with database.transaction() as connection:
         return add_dataset(connection, count, name)
 
