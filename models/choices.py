@@ -14,7 +14,6 @@ from models.errors import UserError
 from models.resampling import Interval, interval, resampled_means
 from models.statistics import wilson
 
-
 ROUNDING = 1 + 1e-9
 """What exactly fits an amount fits it however its parts were added up."""
 

@@ -22,6 +22,7 @@ def add_answered(
     usage: Sequence[dict[str, Any]] = ({},),
     *,
     state: str = "done",
+    generator: str = "fast",
     **values: Any,
 ) -> Shelf:
     """A job that answered the first problems of a dataset: `right` says how (None: not graded), and each took the ledger's
@@ -29,5 +30,5 @@ def add_answered(
     shelf = add_job(database, len(right), dataset=dataset, **values)
     for got, correct in zip(claimed(database, shelf), right, strict=True):
         commit(database, Outcome(got, "done", answer="2", correct=correct, usage=[usage_row(**row) for row in usage]))
-    force(database, JOB, shelf.job_id, state=state)
+    force(database, JOB, shelf.job_id, state=state, generator=generator)
     return shelf

@@ -36,7 +36,7 @@ def database(desk: Desk) -> Database:
     add_answered(made, sums, first(26), [large], strategy="greedy", generator="large", budget="1")
     add_answered(made, sums, [True], state="open")
     add_answered(made, sums, first(40), oracle=True)
-    add_answered(made, sums, first(20), [{"flops_canonical": None}])
+    add_answered(made, sums, first(20), [{"flops_canonical": None, "gpu_seconds": 3600.0, "dollars": None}])
     return made
 
 
