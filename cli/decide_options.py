@@ -29,7 +29,9 @@ jobs_option: _Option = click.option("--job", "jobs", multiple=True, metavar="JOB
 
 
 def price_options(command: _Option) -> _Option:
-    return hour_option(prices_option(command))
+    """Adds `--gpu-hour` and `--prices`, as `hour` and `prices`."""
+    found: _Option = hour_option(prices_option(command))
+    return found
 
 
 def prices_of(connection: Connection, hour: float | None, file: Path | None) -> Prices:
