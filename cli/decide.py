@@ -71,7 +71,7 @@ def frontier(
     A job is dominated by one that costs no more and is right no less often; significantly, where the intervals of both
     differences say so. Between neighbours on the frontier: what one more right answer costs. --next: how many more an
     amount would buy from each of them on the whole dataset, by mixing two jobs where that is best; nothing is
-    extrapolated. Oracles, jobs at work and jobs whose cost is unknown are listed and left out unless named.
+    extrapolated. Oracles and jobs at work are listed and left out unless named, jobs whose cost is unknown always.
 
     \b
     Example:
