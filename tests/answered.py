@@ -28,7 +28,11 @@ def add_answered(
     """A job that answered the first problems of a dataset: `right` says how (None: not graded), and each took the ledger's
     rows `usage`, as `tests.builders.usage_row` completes them."""
     shelf = add_job(database, len(right), dataset=dataset, **values)
-    for got, correct in zip(claimed(database, shelf), right, strict=True):
-        commit(database, Outcome(got, "done", answer="2", correct=correct, usage=[usage_row(**row) for row in usage]))
+    rows = [usage_row(**row) for row in usage]
+    outcomes = [
+        Outcome(got, "done", answer="2", correct=correct, usage=rows)
+        for got, correct in zip(claimed(database, shelf), right, strict=True)
+    ]
+    assert len(commit(database, *outcomes)) == len(right)
     force(database, JOB, shelf.job_id, state=state, generator=generator)
     return shelf
