@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +21,7 @@ from cli.decide_options import (
 )
 from models.database import open_database
 from models.errors import UserError
-from models.units import parse_amount, parse_share
+from models.units import parse_amount, parse_share, written
 
 COLUMNS = [
     ("job", "right"), ("model", "left"), ("strategy", "left"), ("budget", "right"), ("accuracy (95 %)", "right"), ("a query (95 %)", "right"), ("worth it", "left"),
@@ -70,7 +71,7 @@ def frontier(
     A job is dominated by one that costs no more and is right no less often; significantly, where the intervals of both
     differences say so. Between neighbours on the frontier: what one more right answer costs. --next: how many more an
     amount would buy from each of them on the whole dataset, by mixing two jobs where that is best; nothing is
-    extrapolated. Oracles, jobs at work and jobs whose cost is unknown are listed and left out unless named.
+    extrapolated. Oracles and jobs at work are listed and left out unless named, jobs whose cost is unknown always.
 
     \b
     Example:
@@ -102,12 +103,8 @@ def frontier(
     show(aligned, said, as_json=as_json, frontier=decisions.frontier_rows(aligned, found))
 
 
-def _cells(row: dict[str, object], unit: str) -> list[object]:
-    from models.units import written
-
+def _cells(row: dict[str, Any], unit: str) -> list[Any]:
     accuracy, cost = row["accuracy"], row["cost"]
-    assert isinstance(accuracy, dict)
-    assert isinstance(cost, dict)
     shown = f"{output.percent(accuracy['value'])} ({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f})"
     spent = f"{written(cost['value'], unit)} ({written(cost['low'], unit)} to {written(cost['high'], unit)})"
     worth = "frontier" if row["envelope"] else "frontier, though mixing two others is better"

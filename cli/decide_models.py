@@ -190,10 +190,10 @@ def exchange(
                 f"SMALL: the jobs are of several models, {', '.join(sorted(generators))}; name those of one"
             )
         times = parameters or _times_larger(connection, aligned, one[0], others)
+        priced: Aligned | None = None
         try:
             priced, _ = _sets(connection, [(large,), small], "usd", supposed)
         except UserError as error:
-            priced = None
             output.notes.print(f"[yellow]no comparison in dollars: {output.safe(str(error))}[/yellow]", soft_wrap=True)
     names = (aligned.runs[others[0]].generator, aligned.runs[one[0]].generator)
     said = []
@@ -201,7 +201,8 @@ def exchange(
         curves = part.curve(others), part.curve(one)
         said.append(decisions.comparison_decision(*names, compare(*curves, seed=seed), part.unit))
         said.append(decisions.match_decision(*names, match(*curves, seed=seed), part.unit))
-    rows, by_level = [], []
+    rows: list[list[str]] = []
+    by_level: list[Decision] = []
     for ratio in ratios or RATIOS:
         curves = aligned.curve(others), aligned.curve(one)
         found = exchanged(*curves, times, ratio, seed=seed)
@@ -239,11 +240,12 @@ def _sets(
     """
     from models.aligned import align_jobs
 
-    job_ids = [[reports.find_job(connection, job) for job in one] for one in sets]
-    aligned = align_jobs(connection, [job_id for one in job_ids for job_id in one], unit, prices)
-    for left_out in aligned.left_out:
-        raise UserError(f"{left_out.run.label} cannot be compared: {left_out.reason}; leave it out, or count in another cost")  # fmt: skip
-    return aligned, [[aligned.place(job_id) for job_id in dict.fromkeys(one)] for one in job_ids]
+    job_ids = [[reports.find_job(connection, job) for job in chosen] for chosen in sets]
+    aligned = align_jobs(connection, [job_id for chosen in job_ids for job_id in chosen], unit, prices)
+    if aligned.left_out:
+        one = aligned.left_out[0]
+        raise UserError(f"{one.run.label} cannot be compared: {one.reason}; leave it out, or count in another cost")
+    return aligned, [[aligned.place(job_id) for job_id in dict.fromkeys(chosen)] for chosen in job_ids]
 
 
 def _times_larger(connection: Connection, aligned: Aligned, large: int, small: Sequence[int]) -> float:

@@ -29,7 +29,9 @@ jobs_option: _Option = click.option("--job", "jobs", multiple=True, metavar="JOB
 
 
 def price_options(command: _Option) -> _Option:
-    return hour_option(prices_option(command))
+    """Adds `--gpu-hour` and `--prices`, as `hour` and `prices`."""
+    found: _Option = hour_option(prices_option(command))
+    return found
 
 
 def prices_of(connection: Connection, hour: float | None, file: Path | None) -> Prices:
@@ -46,8 +48,10 @@ def prices_of(connection: Connection, hour: float | None, file: Path | None) -> 
 
 
 def unit_of(cost: str | None, prices: Prices) -> str:
-    """Raises:
-    UserError: prices are given, and another cost.
+    """The unit of cost: what was asked for, FLOPs unless prices make it dollars.
+
+    Raises:
+        UserError: prices are given, and another cost.
     """
     if prices is AS_BOOKED:
         return cost or "flops"

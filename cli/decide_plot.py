@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from cli import output, plot
 from cli.exporters import replacing
@@ -56,7 +57,7 @@ def draw(aligned: Aligned, frontier: Frontier, pictures: Sequence[tuple[Path, st
         output.notes.print(f"plot: {output.safe(str(path))}", soft_wrap=True)
 
 
-def _point(axes: object, aligned: Aligned, one: Standing) -> None:
+def _point(axes: Any, aligned: Aligned, one: Standing) -> None:
     run, best = aligned.runs[one.place], one.dominated is None
     accuracy, cost = one.accuracy, one.cost
     assert accuracy.low is not None
@@ -64,7 +65,7 @@ def _point(axes: object, aligned: Aligned, one: Standing) -> None:
     assert cost.low is not None
     assert cost.high is not None
     colour = "C0" if best else "0.6"
-    axes.errorbar(  # type: ignore[attr-defined]
+    axes.errorbar(
         [cost.value],
         [100 * accuracy.value],
         [[100 * (accuracy.value - accuracy.low)], [100 * (accuracy.high - accuracy.value)]],
@@ -76,4 +77,4 @@ def _point(axes: object, aligned: Aligned, one: Standing) -> None:
         elinewidth=0.8,
         label=run.label,
     )
-    axes.annotate(str(run.job_id), (cost.value, 100 * accuracy.value), (4, 4), textcoords="offset points", color=colour)  # type: ignore[attr-defined]
+    axes.annotate(str(run.job_id), (cost.value, 100 * accuracy.value), (4, 4), textcoords="offset points", color=colour)

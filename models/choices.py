@@ -14,6 +14,9 @@ from models.errors import UserError
 from models.resampling import Interval, interval, resampled_means
 from models.statistics import wilson
 
+ROUNDING = 1 + 1e-9
+"""What exactly fits an amount fits it however its parts were added up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Half:
@@ -65,7 +68,7 @@ def best_within(aligned: Aligned, amount: float, *, seed: int = 0) -> Choice:
     """
     first, other = _halves(aligned, seed)
     accuracy, cost = aligned.right[first].mean(axis=0), aligned.cost[first].mean(axis=0)
-    fitting = np.flatnonzero(cost * aligned.size <= amount)
+    fitting = np.flatnonzero(cost * aligned.size <= amount * ROUNDING)
     if not len(fitting):
         nearest = min(range(len(cost)), key=lambda place: (cost[place], -accuracy[place], place))
         return Choice(None, nearest, _half(aligned, nearest, first, seed), None)

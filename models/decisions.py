@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from models.aligned import Aligned
-from models.choices import Choice
+from models.choices import ROUNDING, Choice
 from models.efficiency import Efficiency
 from models.exchange import Comparison, Match
 from models.frontier import Frontier, Purchase, Standing, Step
@@ -156,7 +156,7 @@ def spend_decision(aligned: Aligned, choice: Choice, amount: float) -> Decision:
         return Decision(question, answer, {**details, "verdict": "nothing fits"})
     other = choice.confirmed
     whole = other.cost.value * aligned.size
-    verdict = "confirmed" if whole <= amount else "refuted"
+    verdict = "confirmed" if whole <= amount * ROUNDING else "refuted"
     fits = "which fits" if verdict == "confirmed" else f"which is more than {most}"
     answer = (
         f"{chosen[0].upper()}{chosen[1:]}: {_accuracy(choice.on.accuracy)} on the half of the problems that it was chosen on, "

@@ -166,4 +166,6 @@ def _purchase(
     weights[cheaper] += 1 - share
     weights[dearer] += share
     weights[place] -= 1
-    return Purchase(place, cheaper, dearer, share, interval(size * accuracy @ weights, size * drawn @ weights), left)
+    return Purchase(
+        place, cheaper, dearer, share, interval(float(size * accuracy @ weights), size * drawn @ weights), left
+    )

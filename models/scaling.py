@@ -55,8 +55,8 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """Over-optimisation: more compute brought fewer right answers. `change` is negative with all of its interval, whose
-    level allows for the number of pairs that were looked at. `cheaper` and `dearer` are settings."""
+    """Over-optimisation: more compute brought fewer right answers. `change` is negative with all of its interval, which
+    holds for all pairs of settings at once. `cheaper` and `dearer` are settings."""
 
     cheaper: int
     dearer: int
@@ -101,17 +101,25 @@ def fit_law(curve: Curve, *, seed: int = 0) -> Law | Refusal:
     rise = drawn_b * (1 - (spent[:, -1] / cost[0]) ** -drawn_alpha)
     if np.quantile(rise, 0.025) <= FLAT:
         return Refusal("flat", f"on {len(curve.accuracy)} problems accuracy does not rise with the cost beyond chance")
-    exponent = interval(alpha[0], drawn_alpha)
-    assert exponent.low is not None
-    assert exponent.high is not None
-    if exponent.low <= LEAST * EDGE or exponent.high >= MOST / EDGE:
+    # Without the limit of 100 %, which bounds the exponent where the data do not.
+    free = interval(alpha[0], _least_squares(drawn, spent, most=np.inf)[2])
+    assert free.low is not None
+    assert free.high is not None
+    if free.low <= LEAST * EDGE or free.high >= MOST / EDGE:
         return Refusal(
             "unbounded",
             f"{len(curve.accuracy)} problems do not bound the exponent of a law: its 95 % interval runs from "
-            f"{_end(exponent.low)} to {_end(exponent.high)}",
+            f"{_end(free.low)} to {_end(free.high)}",
         )
     residual = float(np.sqrt(left[0] / len(cost)))
-    return Law(interval(a[0], drawn_a), interval(b[0], drawn_b), exponent, float(cost[0]), float(cost[-1]), residual)
+    return Law(
+        interval(a[0], drawn_a),
+        interval(b[0], drawn_b),
+        interval(alpha[0], drawn_alpha),
+        float(cost[0]),
+        float(cost[-1]),
+        residual,
+    )
 
 
 def _end(exponent: float) -> str:
@@ -122,27 +130,31 @@ def _end(exponent: float) -> str:
 
 
 def _fall(accuracy: np.ndarray, drawn: np.ndarray) -> Fall | None:
-    """The largest fall below a cheaper setting that chance does not explain: one-sided, 2.5 % over all settings."""
-    settings, found = len(accuracy), None
-    for dearer in range(1, settings):
-        cheaper = int(np.argmax(accuracy[:dearer]))
-        change = drawn[:, dearer] - drawn[:, cheaper]
-        low, high = np.quantile(change, [0.025 / (settings - 1), 1 - 0.025 / (settings - 1)])
-        value = float(accuracy[dearer] - accuracy[cheaper])
-        if high < 0 and (found is None or value < found.change.value):
-            found = Fall(cheaper, dearer, Interval(value, float(low), float(high)))
-    return found
+    """The largest fall below a cheaper setting, where chance does not explain the largest of so many: its interval is
+    simultaneous over all pairs of settings (of the largest deviation from the measured change in each resample)."""
+    pairs = [(cheaper, dearer) for dearer in range(len(accuracy)) for cheaper in range(dearer)]
+    lowest, highest = np.full(len(drawn), np.inf), np.full(len(drawn), -np.inf)
+    for cheaper, dearer in pairs:
+        deviation = drawn[:, dearer] - drawn[:, cheaper] - (accuracy[dearer] - accuracy[cheaper])
+        np.minimum(lowest, deviation, out=lowest)
+        np.maximum(highest, deviation, out=highest)
+    cheaper, dearer = min(pairs, key=lambda pair: float(accuracy[pair[1]] - accuracy[pair[0]]))
+    change = float(accuracy[dearer] - accuracy[cheaper])
+    ends = change - float(np.quantile(highest, 0.975)), change - float(np.quantile(lowest, 0.025))
+    return Fall(cheaper, dearer, Interval(change, *ends)) if ends[1] < 0 else None
 
 
-def _least_squares(accuracy: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """a, b, alpha and the sum of squares left over, (draws,) each, of means (draws, settings); b in units of each draw's
-    first setting."""
+def _least_squares(
+    accuracy: np.ndarray, cost: np.ndarray, *, most: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """a <= most, b, alpha and the sum of squares left over, (draws,) each, of means (draws, settings); b in units of each
+    draw's first setting."""
     ratio = np.log(cost / cost[:, :1])
     logs = np.tile(np.linspace(np.log(LEAST), np.log(MOST), COARSE), (len(cost), 1))
     rows = np.arange(len(cost))
     width = logs[0, 1] - logs[0, 0]
     for _ in range(ROUNDS + 1):
-        a, b, left = _linear(accuracy, np.exp(-np.exp(logs)[:, :, None] * ratio[:, None, :]))
+        a, b, left = _linear(accuracy, np.exp(-np.exp(logs)[:, :, None] * ratio[:, None, :]), most)
         best = left.argmin(axis=1)
         found = (a[rows, best], b[rows, best], np.exp(logs[rows, best]), left[rows, best])
         finer = logs[rows, best][:, None] + width * np.linspace(-1, 1, FINE)
@@ -151,17 +163,18 @@ def _least_squares(accuracy: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, 
     return found
 
 
-def _linear(accuracy: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best a <= 1 and b >= 0 of accuracy = a - b * basis, and what is left over: (draws, exponents) each, of accuracies
-    (draws, settings) and bases (draws, exponents, settings)."""
+def _linear(accuracy: np.ndarray, basis: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best a <= most and b >= 0 of accuracy = a - b * basis, and what is left over: (draws, exponents) each, of
+    accuracies (draws, settings) and bases (draws, exponents, settings)."""
     wanted = accuracy[:, None, :]
     mean_y, mean_x = wanted.mean(axis=2), basis.mean(axis=2)
     across = ((basis - mean_x[:, :, None]) * (wanted - mean_y[:, :, None])).sum(axis=2)
     spread = ((basis - mean_x[:, :, None]) ** 2).sum(axis=2)
     b = np.maximum(-across / spread, 0.0)
     a = mean_y + b * mean_x
-    held = a > 1
-    through_one = np.maximum(((1 - wanted) * basis).sum(axis=2) / (basis**2).sum(axis=2), 0.0)
-    a, b = np.where(held, 1.0, a), np.where(held, through_one, b)
+    held = a > most
+    if held.any():
+        through_most = np.maximum(((most - wanted) * basis).sum(axis=2) / (basis**2).sum(axis=2), 0.0)
+        a, b = np.where(held, most, a), np.where(held, through_most, b)
     left = ((wanted - a[:, :, None] + b[:, :, None] * basis) ** 2).sum(axis=2)
     return a, b, left

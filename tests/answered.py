@@ -7,11 +7,10 @@ from typing import Any
 
 from models.database import Database
 from models.transitions import JOB, Outcome
-from tests.builders import Shelf, add_dataset, add_job, claimed, commit, force, usage_row, worker
+from tests.builders import Shelf, add_dataset, add_job, claimed, commit, force, usage_row
 
 
 def add_problems(database: Database, count: int, name: str = "sums") -> tuple[int, list[int]]:
-    worker(database, name)
     with database.transaction() as connection:
         return add_dataset(connection, count, name)
 
@@ -23,12 +22,17 @@ def add_answered(
     usage: Sequence[dict[str, Any]] = ({},),
     *,
     state: str = "done",
+    generator: str = "fast",
     **values: Any,
 ) -> Shelf:
     """A job that answered the first problems of a dataset: `right` says how (None: not graded), and each took the ledger's
     rows `usage`, as `tests.builders.usage_row` completes them."""
     shelf = add_job(database, len(right), dataset=dataset, **values)
-    for got, correct in zip(claimed(database, shelf), right, strict=True):
-        commit(database, Outcome(got, "done", answer="2", correct=correct, usage=[usage_row(**row) for row in usage]))
-    force(database, JOB, shelf.job_id, state=state)
+    rows = [usage_row(**row) for row in usage]
+    outcomes = [
+        Outcome(got, "done", answer="2", correct=correct, usage=rows)
+        for got, correct in zip(claimed(database, shelf), right, strict=True)
+    ]
+    assert len(commit(database, *outcomes)) == len(right)
+    force(database, JOB, shelf.job_id, state=state, generator=generator)
     return shelf

@@ -36,7 +36,7 @@ def database(desk: Desk) -> Database:
     add_answered(made, sums, first(26), [large], strategy="greedy", generator="large", budget="1")
     add_answered(made, sums, [True], state="open")
     add_answered(made, sums, first(40), oracle=True)
-    add_answered(made, sums, first(20), [{"flops_canonical": None}])
+    add_answered(made, sums, first(20), [{"flops_canonical": None, "gpu_seconds": 3600.0, "dollars": None}])
     return made
 
 
@@ -92,8 +92,8 @@ def test_the_cheapest_way_and_the_best_for_an_amount(desk: Desk) -> None:
     assert found["answer"].startswith("Job 2 (majority_vote 2 on fast): ")
     (found,) = desk.tts("decide", "reach", "sums", "1", "--json").json["decisions"]
     assert (found["details"]["job"], found["details"]["verdict"]) == (None, "not reached")
-    (found,) = desk.tts("decide", "spend", "sums", "170usd", "--gpu-hour", "100", "--json").json["decisions"]
-    assert (found["details"]["job"]["job_id"], found["details"]["verdict"]) == (3, "confirmed")
+    (found,) = desk.tts("decide", "spend", "sums", "330usd", "--gpu-hour", "100", "--json").json["decisions"]
+    assert (found["details"]["job"]["job_id"], found["details"]["verdict"]) == (4, "confirmed")
     (found,) = desk.tts("decide", "spend", "sums", "4001tokens", "--job", "1", "--job", "4", "--json").json["decisions"]
     assert found["details"]["job"]["job_id"] == 4
     assert "(95 %: " in desk.tts("decide", "spend", "sums", "1e5flops").stdout
