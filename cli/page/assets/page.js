@@ -41,11 +41,11 @@ function bounds(values) {
 }
 
 function pairsSection() {
-  const far = Math.max(0.01, ...report.pairs.flatMap((pair) => [Math.abs(pair.low), Math.abs(pair.high)]));
+  const far = Math.max(0.01, ...report.pairs.flatMap((pair) => [Math.abs(pair.low ?? 0), Math.abs(pair.high ?? 0)]));
   const columns = [
     { title: "in words", head: true, value: (pair) => pair.sentence, cell: (pair) => foreign(pair.sentence, "span", { class: "sentence" }) },
-    { title: "points", kind: "number", value: (pair) => pair.gain, cell: (pair) => points(pair.gain), hint: "difference in accuracy on the same problems" },
-    { title: "95 %", value: (pair) => pair.gain, cell: (pair) => intervalBar(pair.gain, pair.low, pair.high, -far, far) },
+    { title: "points", kind: "number", value: (pair) => pair.gain, cell: (pair) => pair.gain === null ? "unknown" : points(pair.gain), hint: "difference in accuracy on the same problems" },
+    { title: "95 %", value: (pair) => pair.gain, cell: (pair) => pair.gain === null ? "" : intervalBar(pair.gain, pair.low, pair.high, -far, far) },
     { title: "cost", kind: "number", value: (pair) => pair.cost_ratio, hint: "canonical FLOPs, as a multiple",
       cell: (pair) => pair.cost_ratio === null ? "unknown" : `\u00d7\u202f${significant(pair.cost_ratio)}` },
   ];

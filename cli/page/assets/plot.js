@@ -222,7 +222,7 @@ function logScale(values, from, to) {
   let [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [1, 10];
   if (high / low < 1.5) [low, high] = [low / 1.5, high * 1.5];
   const [first, last] = [Math.log10(low), Math.log10(high)];
-  const steps = last - first > 2.5 ? [1] : last - first > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+  const steps = last - first > 2.5 ? [1] : last - first > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
   const ticks = [];
   for (let power = Math.floor(first); power <= last; power += 1) {
     for (const step of steps) {

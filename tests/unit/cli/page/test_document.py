@@ -161,7 +161,7 @@ def test_candidates_are_shown_without_what_is_null_and_no_more_than_a_page_can_h
     query = build(database, [shelf.job_id])["queries"][0]
     assert query["candidates_left_out"] == 1
     assert query["candidates"] == [
-        {"path": "0", "text": "text of 0", "answer": "2", "answer_class": 0, "correct": True, "finish_reason": "stop", "disposition": "kept", "generated_tokens": 5},
+        {"path": "0", "text": "text of 0", "answer": "2", "answer_class": 0, "correct": True, "generated_tokens": 5},
     ]  # fmt: skip
 
 
