@@ -23,7 +23,7 @@ function jobsSection() {
     perQuery("gpu_seconds", "GPU-s / query", "time the engine was busy, on a CPU too"),
     perQuery("dollars", "dollars / query", "unknown where no price is configured"),
     ...(rows.some((job) => job.dollars !== null)
-      ? [{ title: "dollars, all", kind: "number", value: (job) => job.dollars, cell: (job) => dollars(job.dollars) }] : []),
+      ? [{ title: "dollars, all", kind: "number", value: (job) => job.dollars, cell: (job) => (job.dollars_at_least ? "at least " : "") + dollars(job.dollars) }] : []),
     { title: "problems", kind: "number", value: (job) => job.queries,
       cell: (job) => job.done === job.queries ? whole(job.queries) : `${whole(job.done)} of ${whole(job.queries)}` },
     { title: "failed", kind: "number", value: (job) => job.failed },
@@ -75,7 +75,7 @@ function breakdownSection(jobs) {
     { title: "95 %", value: (group) => group.accuracy,
       cell: (group) => group.accuracy === null ? "" : intervalBar(group.accuracy, group.low, group.high, 0, 1, group.job.colour) },
     { title: "problems", kind: "number", value: (group) => group.queries }, amount("samples", "samples"), amount("total_tokens", "tokens"),
-    amount("flops_canonical", "FLOPs"), { title: "dollars", kind: "number", value: (group) => group.dollars, cell: (group) => dollars(group.dollars) },
+    amount("flops_canonical", "FLOPs"), { title: "dollars", kind: "number", value: (group) => group.dollars, cell: (group) => (group.dollars_at_least ? "at least " : "") + dollars(group.dollars) },
     rate("pass_at_1", "pass@1"), rate("pass_at_n", "pass@N"), rate("selection_efficiency", "selection"), rate("truncated_rate", "cut"), rate("unparsed_rate", "unread"),
   ];
   const made = table({ label: "Groups", columns, rows, keep: (group) => group.kind === kind, controls: [
@@ -127,9 +127,9 @@ function notes() {
 }
 
 function assemble() {
-  const colours = [...new Set(report.jobs.map((job) => job.series))];
+  const colours = [...new Set([...report.jobs.map((job) => job.series), ...(report.curves ?? []).map((curve) => curve.strategy)])];
   for (const job of report.jobs) job.colour = colours.indexOf(job.series);
-  for (const curve of report.curves ?? []) curve.colour = Math.max(0, colours.indexOf(curve.strategy));
+  for (const curve of report.curves ?? []) curve.colour = colours.indexOf(curve.strategy);
   document.title = `${shown(report.title)} \u2013 tts-jobs report`;
   document.getElementById("title").replaceChildren(foreign(report.title));
   document.getElementById("conclusion").replaceChildren(foreign(report.conclusion ?? "", "span"));
