@@ -13,4 +13,5 @@ printf '\nTwelve word problems with SmolLM2-135M, four samples each\n'
 tts-jobs models pull smollm2
 tts-jobs run examples/word_problems.jsonl --limit 12 --strategy majority_vote --budget 4 --name "demo smollm2" \
   --template gsm8k-steps --max-tokens 96
-printf '\nEverything is in %s; `tts-jobs --help` shows what else there is.\n' "$TTS_HOME/tts-jobs.db"
+printf '\nThe first part as a page: %s; everything is in %s; `tts-jobs --help` shows what else there is.\n' \
+  "$TTS_HOME/demo.html" "$TTS_HOME/tts-jobs.db"

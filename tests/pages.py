@@ -78,8 +78,8 @@ def document() -> dict[str, Any]:
         "conclusion": "beam_search 16 does best, 64.0 % (56.0 to 72.0) of 100 problems right.",
         "jobs": jobs,
         "pairs": [
-            {"a": 4, "b": 1, "problems": 100, "gain": 0.14, "low": 0.05, "high": 0.23, "p": 0.004, "cost_ratio": 50.0, "sentence": "beam_search 16 over greedy 1: +14.0 points."},
-            {"a": 2, "b": 1, "problems": 100, "gain": 0.05, "low": -0.02, "high": 0.12, "p": 0.2, "cost_ratio": None, "sentence": "majority_vote 4 over greedy 1: +5.0 points."},
+            {"a": 1, "b": 4, "problems": 100, "gain": 0.14, "low": 0.05, "high": 0.23, "p": 0.004, "cost_ratio": 50.0, "sentence": "beam_search 16 over greedy 1: +14.0 points."},
+            {"a": 1, "b": 2, "problems": 100, "gain": 0.05, "low": -0.02, "high": 0.12, "p": 0.2, "cost_ratio": None, "sentence": "majority_vote 4 over greedy 1: +5.0 points."},
         ],
         "curves": [{"job_id": 3, "name": "job 3", "strategy": "majority_vote", "aggregation": None, "estimator": "subsets", "points": points}],
         "not_replayable": [{"job_id": 4, "reason": "a beam search chooses as it goes"}],

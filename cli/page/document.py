@@ -143,25 +143,27 @@ def _pairs(connection: Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     correctness = {job["job_id"]: reports.correctness(connection, job["job_id"]) for job in jobs}
     pairs = []
     for group in by_dataset(jobs):
-        known = comparable(group, "flops") or comparable(group, "tokens")
-        if len(known) < 2:
+        graded = [job for job in group if job["accuracy"] is not None and not job["oracle"]]
+        if len(graded) < 2:
             continue
-        best = max(known, key=lambda job: job["accuracy"])
-        wanted = [(job, known[0]) for job in known[1:]] + [
-            (best, job) for job in known[1:] if best not in (job, known[0])
-        ]
-        pairs += [pair for better, than in wanted if (pair := _pair(better, than, correctness.__getitem__))]
+        cheapest = (comparable(group, "flops") or comparable(group, "tokens") or graded)[0]
+        best = max(graded, key=lambda job: job["accuracy"])
+        wanted = [(cheapest, job) for job in graded if job is not cheapest]
+        if best is not cheapest:
+            wanted += [(job, best) for job in graded if job not in (cheapest, best)]
+        pairs += [pair for than, better in wanted if (pair := _pair(than, better, correctness.__getitem__))]
     return pairs
 
 
 def _pair(a: Job, b: Job, correctness: Callable[[int], dict[int, bool]]) -> dict[str, Any] | None:
-    ours, theirs = correctness(a["job_id"]), correctness(b["job_id"])
-    problems = sorted(ours.keys() & theirs.keys())
+    """Job `b` against job `a` on the problems graded in both: what it gains, and its cost as a multiple of a's."""
+    before, after = correctness(a["job_id"]), correctness(b["job_id"])
+    problems = sorted(before.keys() & after.keys())
     if not problems:
         return None
-    gain, low, high = paired_bootstrap([ours[one] for one in problems], [theirs[one] for one in problems], seed=0)
-    only_ours = sum(ours[one] and not theirs[one] for one in problems)
-    only_theirs = sum(theirs[one] and not ours[one] for one in problems)
+    gain, low, high = paired_bootstrap([after[one] for one in problems], [before[one] for one in problems], seed=0)
+    only_after = sum(after[one] and not before[one] for one in problems)
+    only_before = sum(before[one] and not after[one] for one in problems)
     costs = (a["per_query"]["flops"], b["per_query"]["flops"])
     pair = {
         "a": a["job_id"],
@@ -170,8 +172,8 @@ def _pair(a: Job, b: Job, correctness: Callable[[int], dict[int, bool]]) -> dict
         "gain": gain,
         "low": low,
         "high": high,
-        "p": mcnemar(only_ours, only_theirs),
-        "cost_ratio": costs[0] / costs[1] if costs[0] and costs[1] else None,
+        "p": mcnemar(only_after, only_before),
+        "cost_ratio": costs[1] / costs[0] if costs[0] and costs[1] else None,
     }
     return {**pair, "sentence": wording.comparison(a, b, pair)}
 

@@ -21,6 +21,8 @@ SHOWN = (
 )  # fmt: skip
 """What the page shows of a candidate; `tts-jobs show --json` has the rest."""
 
+USUAL = {"finish_reason": "stop", "disposition": "kept"}
+
 ENDED = QUERY.c.state.in_(("done", "failed"))
 
 
@@ -95,8 +97,9 @@ def _queries(connection: Connection, job_ids: Sequence[int], problem_id: int) ->
 
 
 def _shown(candidate: dict[str, Any]) -> dict[str, Any]:
-    """Without what is null, and without step scores that say no more than the score: most of a page are candidates."""
-    shown = {name: candidate[name] for name in SHOWN if candidate[name] is not None}
+    """Without what is null or usual, and without step scores that say no more than the score: most of a page are
+    candidates."""
+    shown = {name: candidate[name] for name in SHOWN if candidate[name] not in (None, USUAL.get(name))}
     if sum(score is not None for score in shown.get("step_scores", ())) < 2:
         shown.pop("step_scores", None)
     return shown

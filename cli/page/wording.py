@@ -7,6 +7,7 @@ from typing import Any
 
 Job = dict[str, Any]
 Pair = dict[str, Any]
+NAMES = {"flops": "FLOPs", "tokens": "tokens"}
 
 
 def title(jobs: Sequence[Job]) -> str:
@@ -34,32 +35,36 @@ def _conclusion(jobs: Sequence[Job], pairs: Sequence[Pair]) -> str:
     if not graded:
         oracle = any(job["oracle"] for job in jobs)
         return "Only an oracle was run." if oracle else "Accuracy is unknown: no answer could be graded."
-    best = max(graded, key=lambda job: (job["accuracy"], -(job["per_query"]["flops"] or 0)))
+    unit = next((unit for unit in ("flops", "tokens") if all(job["per_query"][unit] for job in graded)), None)
+    best = max(graded, key=lambda job: (job["accuracy"], -job["per_query"][unit] if unit else -job["job_id"]))
     reached = f"{percent(best['accuracy'])} ({100 * best['accuracy_low']:.1f} to {100 * best['accuracy_high']:.1f})"
     if len(graded) == 1:
         return f"{best['label']} answers {reached} of {best['graded']} problems right."
-    unit, cost = ("FLOPs", "flops") if all(job["per_query"]["flops"] for job in graded) else ("tokens", "tokens")
-    cheapest = min(graded, key=lambda job: (job["per_query"][cost] or 0, -job["accuracy"]))
+    sentence = f"{best['label']} does best, {reached} of {best['graded']} problems right"
+    if unit is None:
+        return f"{sentence}; what that cost is not known of every job."
+    cheapest = min(graded, key=lambda job: (job["per_query"][unit], -job["accuracy"]))
     if best is cheapest:
         return (
             f"{best['label']} is the cheapest of {len(graded)} jobs and none does better: {reached} of {best['graded']} "
             "problems right."
         )
-    sentence = f"{best['label']} does best, {reached} of {best['graded']} problems right"
-    pair = next((one for one in pairs if (one["a"], one["b"]) == (best["job_id"], cheapest["job_id"])), None)
+    pair = next((one for one in pairs if (one["a"], one["b"]) == (cheapest["job_id"], best["job_id"])), None)
     if pair is not None:
         sentence += f": {points(pair)} over {cheapest['label']}"
-    if best["per_query"][cost] and cheapest["per_query"][cost]:
-        sentence += f", for {times(best['per_query'][cost] / cheapest['per_query'][cost])} its {unit}"
-    if pair is not None and pair["low"] <= 0 <= pair["high"]:
+    ratio = best["per_query"][unit] / cheapest["per_query"][unit]
+    sentence += f", for {times(ratio)} {'its' if pair else 'the'} {NAMES[unit]}"
+    if pair is None:
+        sentence += f" of {cheapest['label']}"
+    elif pair["low"] <= 0 <= pair["high"]:
         sentence += f"; {pair['problems']} problems do not settle that it is better"
     return f"{sentence}."
 
 
 def comparison(a: Job, b: Job, pair: Pair) -> str:
-    """A pair in words, with its interval, test and price."""
+    """Job b against job a in words, with interval, test and price."""
     sentence = (
-        f"{a['label']} over {b['label']}: {points(pair)} on {pair['problems']} problems, McNemar p = {pair['p']:.2g}"
+        f"{b['label']} over {a['label']}: {points(pair)} on {pair['problems']} problems, McNemar p = {pair['p']:.2g}"
     )
     return f"{sentence}, for {times(pair['cost_ratio'])} its FLOPs." if pair["cost_ratio"] else f"{sentence}."
 

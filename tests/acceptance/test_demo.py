@@ -66,6 +66,11 @@ def test_the_demo_again_is_there_at_once_with_its_plots(shop: Shop, rows: dict[s
     assert "FLOPs per query" in again.stdout
     picture = shop.directory / ".tts-jobs" / "demo.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    page = picture.with_name("demo.html")
+    said = again.stderr.splitlines()[-1]
+    assert said.startswith("page: ")
+    assert said.endswith("demo.html")
+    assert 50_000 < page.stat().st_size < 500_000
 
 
 def test_more_samples_and_a_verifier_answer_more(shop: Shop) -> None:

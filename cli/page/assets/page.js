@@ -23,7 +23,7 @@ function jobsSection() {
     perQuery("gpu_seconds", "GPU-s / query", "time the engine was busy, on a CPU too"),
     perQuery("dollars", "dollars / query", "unknown where no price is configured"),
     ...(rows.some((job) => job.dollars !== null)
-      ? [{ title: "dollars, all", kind: "number", value: (job) => job.dollars, cell: (job) => dollars(job.dollars) }] : []),
+      ? [{ title: "dollars, all", kind: "number", value: (job) => job.dollars, cell: (job) => (job.dollars_at_least ? "at least " : "") + dollars(job.dollars) }] : []),
     { title: "problems", kind: "number", value: (job) => job.queries,
       cell: (job) => job.done === job.queries ? whole(job.queries) : `${whole(job.done)} of ${whole(job.queries)}` },
     { title: "failed", kind: "number", value: (job) => job.failed },
@@ -41,11 +41,11 @@ function bounds(values) {
 }
 
 function pairsSection() {
-  const far = Math.max(0.01, ...report.pairs.flatMap((pair) => [Math.abs(pair.low), Math.abs(pair.high)]));
+  const far = Math.max(0.01, ...report.pairs.flatMap((pair) => [Math.abs(pair.low ?? 0), Math.abs(pair.high ?? 0)]));
   const columns = [
     { title: "in words", head: true, value: (pair) => pair.sentence, cell: (pair) => foreign(pair.sentence, "span", { class: "sentence" }) },
-    { title: "points", kind: "number", value: (pair) => pair.gain, cell: (pair) => points(pair.gain), hint: "difference in accuracy on the same problems" },
-    { title: "95 %", value: (pair) => pair.gain, cell: (pair) => intervalBar(pair.gain, pair.low, pair.high, -far, far) },
+    { title: "points", kind: "number", value: (pair) => pair.gain, cell: (pair) => pair.gain === null ? "unknown" : points(pair.gain), hint: "difference in accuracy on the same problems" },
+    { title: "95 %", value: (pair) => pair.gain, cell: (pair) => pair.gain === null ? "" : intervalBar(pair.gain, pair.low, pair.high, -far, far) },
     { title: "cost", kind: "number", value: (pair) => pair.cost_ratio, hint: "canonical FLOPs, as a multiple",
       cell: (pair) => pair.cost_ratio === null ? "unknown" : `\u00d7\u202f${significant(pair.cost_ratio)}` },
   ];
@@ -75,7 +75,7 @@ function breakdownSection(jobs) {
     { title: "95 %", value: (group) => group.accuracy,
       cell: (group) => group.accuracy === null ? "" : intervalBar(group.accuracy, group.low, group.high, 0, 1, group.job.colour) },
     { title: "problems", kind: "number", value: (group) => group.queries }, amount("samples", "samples"), amount("total_tokens", "tokens"),
-    amount("flops_canonical", "FLOPs"), { title: "dollars", kind: "number", value: (group) => group.dollars, cell: (group) => dollars(group.dollars) },
+    amount("flops_canonical", "FLOPs"), { title: "dollars", kind: "number", value: (group) => group.dollars, cell: (group) => (group.dollars_at_least ? "at least " : "") + dollars(group.dollars) },
     rate("pass_at_1", "pass@1"), rate("pass_at_n", "pass@N"), rate("selection_efficiency", "selection"), rate("truncated_rate", "cut"), rate("unparsed_rate", "unread"),
   ];
   const made = table({ label: "Groups", columns, rows, keep: (group) => group.kind === kind, controls: [
@@ -127,9 +127,9 @@ function notes() {
 }
 
 function assemble() {
-  const colours = [...new Set(report.jobs.map((job) => job.series))];
+  const colours = [...new Set([...report.jobs.map((job) => job.series), ...(report.curves ?? []).map((curve) => curve.strategy)])];
   for (const job of report.jobs) job.colour = colours.indexOf(job.series);
-  for (const curve of report.curves ?? []) curve.colour = Math.max(0, colours.indexOf(curve.strategy));
+  for (const curve of report.curves ?? []) curve.colour = colours.indexOf(curve.strategy);
   document.title = `${shown(report.title)} \u2013 tts-jobs report`;
   document.getElementById("title").replaceChildren(foreign(report.title));
   document.getElementById("conclusion").replaceChildren(foreign(report.conclusion ?? "", "span"));

@@ -9,7 +9,7 @@ function costPlot(report, lit) {
     report.jobs.some((job) => job.accuracy !== null && job.per_query[unit] > 0));
   let unit = known[0];
   let dataset = datasets[0][0];
-  const hidden = new Set();
+  const hidden = furtherCurves(report, curves);
   const holder = el("div", { class: "plot" });
   const tip = el("div", { class: "tip", hidden: true });
   const legend = el("div", { class: "legend", role: "group", "aria-label": "Series; press one to hide it" });
@@ -45,7 +45,7 @@ function costPlot(report, lit) {
     for (const curve of curves) {
       const job = report.jobs.find((one) => one.job_id === curve.job_id);
       if (!job || job.dataset_id !== dataset) continue;
-      const name = `${curve.strategy}${curve.aggregation ? ` (${curve.aggregation})` : ""}, replayed from job ${curve.job_id}`;
+      const name = curveName(curve);
       found.push({
         name, series: curve.colour, replayed: true,
         points: curve.points.filter((point) => point[unit] > 0 && point.accuracy !== null).map((point) => ({
@@ -118,7 +118,11 @@ function costPlot(report, lit) {
       const path = line.points.map((point) => `${x.at(point.x).toFixed(1)} ${y.at(point.y).toFixed(1)}`).join("L");
       drawing.append(svg("path", { class: kind, d: `M${path}`, "aria-hidden": "true" }));
     }
-    for (const line of visible) for (const point of line.points) drawing.append(pointAt(point, line, x, y));
+    for (const line of visible) {
+      // Of a curve over every N, the powers of two are marked.
+      const marked = line.points.filter((point, at) => !line.replayed || Math.log2(point.tag) % 1 === 0 || at === line.points.length - 1);
+      for (const point of marked) drawing.append(pointAt(point, line, x, y));
+    }
     const order = places.map((place, at) => at).sort((a, b) => places[a].px - places[b].px);
     places = order.map((at) => places[at]);
     places.forEach((place, at) => place.node.setAttribute("tabindex", at === 0 ? "0" : "-1"));
@@ -210,6 +214,22 @@ function costPlot(report, lit) {
   return { node, draw };
 }
 
+function curveName(curve) {
+  return `${curve.strategy}${curve.aggregation ? ` (${curve.aggregation})` : ""}, replayed from job ${curve.job_id}`;
+}
+
+// One curve of each strategy is enough to begin with: the longest.
+function furtherCurves(report, curves) {
+  const seen = new Set();
+  const hidden = new Set();
+  for (const curve of [...curves].sort((a, b) => b.points.length - a.points.length)) {
+    const of = JSON.stringify([report.jobs.find((job) => job.job_id === curve.job_id)?.dataset_id, curve.strategy]);
+    if (seen.has(of)) hidden.add(curveName(curve));
+    seen.add(of);
+  }
+  return hidden;
+}
+
 function interval(point) {
   return point.low === null || point.low === undefined ? "" : ` (95 %: ${(100 * point.low).toFixed(1)} to ${(100 * point.high).toFixed(1)})`;
 }
@@ -222,7 +242,7 @@ function logScale(values, from, to) {
   let [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [1, 10];
   if (high / low < 1.5) [low, high] = [low / 1.5, high * 1.5];
   const [first, last] = [Math.log10(low), Math.log10(high)];
-  const steps = last - first > 2.5 ? [1] : last - first > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+  const steps = last - first > 2.5 ? [1] : last - first > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
   const ticks = [];
   for (let power = Math.floor(first); power <= last; power += 1) {
     for (const step of steps) {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cli.page import queries
+from cli.page import queries, wording
 from cli.page.document import build
 from cli.page.write import embedded
 from models.database import Database
@@ -70,9 +70,9 @@ def test_the_cheapest_and_the_best_are_compared_and_the_frontier_leaves_out_what
     document = build(database, [cheap.job_id, worse.job_id, best.job_id, oracle.job_id])
     pairs = {(pair["a"], pair["b"]): pair for pair in document["pairs"]}
     assert set(pairs) == {
-        (worse.job_id, cheap.job_id), (best.job_id, cheap.job_id), (best.job_id, worse.job_id),
+        (cheap.job_id, worse.job_id), (cheap.job_id, best.job_id), (worse.job_id, best.job_id),
     }  # fmt: skip
-    pair = pairs[best.job_id, cheap.job_id]
+    pair = pairs[cheap.job_id, best.job_id]
     assert (pair["problems"], pair["gain"], pair["p"], pair["cost_ratio"]) == (8, 0.5, 0.125, 4.0)
     assert 0 < pair["low"] < 0.5 < pair["high"] < 1
     assert pair["sentence"].startswith("majority_vote 16 over majority_vote 1: +50.0 points (95 %: ")
@@ -97,6 +97,24 @@ def test_unknown_costs_stay_unknown(database: Database, dataset: tuple[int, list
     document = build(database, [shelf.job_id])
     assert document["jobs"][0]["per_query"]["flops"] is None
     assert {one["unit"] for one in document["frontier"]} == {"tokens", "dollars", "gpu_seconds"}
+
+
+def test_a_job_of_unknown_cost_is_compared_but_never_called_cheap(
+    database: Database, dataset: tuple[int, list[int]]
+) -> None:
+    known = answered(database, "+++++---", dataset=dataset, budget="1")
+    other = answered(database, "+++-----", dataset=dataset, budget="4")
+    for usage in builders.usage(database, other):
+        builders.force(database, builders.USAGE, usage.id, flops_canonical=None)
+    document = build(database, [known.job_id, other.job_id])
+    assert [(pair["a"], pair["b"], pair["cost_ratio"]) for pair in document["pairs"]] == [
+        (known.job_id, other.job_id, None)
+    ]
+    assert document["conclusion"].startswith("majority_vote 1 is the cheapest of 2 jobs"), "both know their tokens"
+    for job in document["jobs"]:
+        job["per_query"] = {**job["per_query"], "tokens": None}
+    said = wording.conclusion(document["jobs"], document["pairs"])
+    assert said.endswith("problems right; what that cost is not known of every job.")
 
 
 def test_without_reference_answers_nothing_is_claimed(database: Database, dataset: tuple[int, list[int]]) -> None:
@@ -161,7 +179,7 @@ def test_candidates_are_shown_without_what_is_null_and_no_more_than_a_page_can_h
     query = build(database, [shelf.job_id])["queries"][0]
     assert query["candidates_left_out"] == 1
     assert query["candidates"] == [
-        {"path": "0", "text": "text of 0", "answer": "2", "answer_class": 0, "correct": True, "finish_reason": "stop", "disposition": "kept", "generated_tokens": 5},
+        {"path": "0", "text": "text of 0", "answer": "2", "answer_class": 0, "correct": True, "generated_tokens": 5},
     ]  # fmt: skip
 
 
