@@ -45,7 +45,7 @@ class Marker:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_worker_takes_no_pickle_and_lives_on(tmp_path: Path, empty_redis_url: str) -> None:
     shop = Shop(tmp_path, TTS_BROKER_URL=empty_redis_url)
     marker = tmp_path / "unpickled"
@@ -83,7 +83,7 @@ def test_a_worker_takes_no_pickle_and_lives_on(tmp_path: Path, empty_redis_url: 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[red]red[/red] \x9b31m\r=cmd|' /C calc'!A1 '); DROP TABLE query;-- \u202egnp"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     rows = [
@@ -132,7 +132,7 @@ class Leaky(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_secret_is_in_no_log_table_or_report(tmp_path: Path) -> None:
     with redis_server(password=BROKER_PASSWORD) as broker, ThreadingHTTPServer(("127.0.0.1", 0), Leaky) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
