@@ -212,7 +212,7 @@ def _of_attempts(attempts: Tally) -> Iterator[Metric]:
 def _of_the_ledger(ledger: Tally) -> Iterator[Metric]:
     """Reused work was paid for by another job: it is told apart, and in no other sum."""
     spent: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
-    reused: Counter[tuple[str, ...]] = Counter()
+    reused: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for (model, phase, disposition, is_reused, amount), value in ledger.items():
         if not is_reused:
             spent[amount][model, phase, disposition] = value
