@@ -212,7 +212,7 @@ def _of_attempts(attempts: Tally) -> Iterator[Metric]:
 def _of_the_ledger(ledger: Tally) -> Iterator[Metric]:
     """Reused work was paid for by another job: it is told apart, and in no other sum."""
     spent: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
-    reused: Counter[tuple[str, ...]] = Counter()
+    reused: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for (model, phase, disposition, is_reused, amount), value in ledger.items():
         if not is_reused:
             spent[amount][model, phase, disposition] = value
@@ -227,8 +227,8 @@ def _of_the_ledger(ledger: Tally) -> Iterator[Metric]:
     yield _counter("tts_reused_samples", "Solutions taken over from another job at no cost.", reused, ("model",))
     unknown: defaultdict[tuple[str, str], float] = defaultdict(float)
     for amount in UNKNOWABLE:
-        for key, value in spent[f"unknown_{amount}"].items():
-            unknown[key[0], amount] += value
+        for key, rows in spent[f"unknown_{amount}"].items():
+            unknown[key[0], amount] += rows
     what = "Ledger rows that do not know this amount: where it grows, the amount is a lower bound."
     yield _counter("tts_unknown", what, unknown, ("model", "amount"))
 

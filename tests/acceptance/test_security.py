@@ -45,7 +45,7 @@ class Marker:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_worker_takes_no_pickle_and_lives_on(tmp_path: Path, empty_redis_url: str) -> None:
     shop = Shop(tmp_path, TTS_BROKER_URL=empty_redis_url)
     marker = tmp_path / "unpickled"
@@ -83,7 +83,7 @@ def test_a_worker_takes_no_pickle_and_lives_on(tmp_path: Path, empty_redis_url: 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[red]red[/red] \x9b31m\r=cmd|' /C calc'!A1 '); DROP TABLE query;-- \u202egnp"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     rows = [
@@ -132,7 +132,7 @@ class Leaky(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_secret_is_in_no_log_table_or_report(tmp_path: Path) -> None:
     with redis_server(password=BROKER_PASSWORD) as broker, ThreadingHTTPServer(("127.0.0.1", 0), Leaky) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -146,6 +146,7 @@ def test_a_secret_is_in_no_log_table_or_report(tmp_path: Path) -> None:
                 f'url = "http://127.0.0.1:{server.server_port}/v1"\n'
             )
         shop.problems(3)
+        shop.tts("submit", "problems.jsonl", "-g", "far", "-s", "greedy")
         port, flower_port = free_port(), free_port()
         commands = (
             ("scheduler", "--log-format", "json"),
@@ -154,13 +155,12 @@ def test_a_secret_is_in_no_log_table_or_report(tmp_path: Path) -> None:
             ("flower", "--port", str(flower_port)),
         )
         with running(shop, *commands) as logs:
-            shop.tts("submit", "problems.jsonl", "-g", "far", "-s", "greedy")
-            shop.wait_for(lambda: shop.scalar("SELECT COUNT(*) FROM query WHERE state = 'failed'") == 3, seconds=90)
-            shop.wait_for(lambda: f":{flower_port}" in logs[3].read_text(), "Flower")
+            shop.wait_for(lambda: shop.scalar("SELECT COUNT(*) FROM query WHERE state = 'failed'") == 3, seconds=180)
+            shop.wait_for(lambda: f":{flower_port}" in logs[3].read_text(), "Flower", seconds=180)
             with httpx.Client(trust_env=False) as client:
                 # Neither listens anywhere but here, and both want the login.
                 for page in (f"http://127.0.0.1:{port}/metrics", f"http://127.0.0.1:{flower_port}/workers"):
-                    wait_until(lambda page=page: _answers(client, page), what=page)  # type: ignore[misc]
+                    wait_until(lambda page=page: _answers(client, page), seconds=120, what=page)  # type: ignore[misc]
                     assert client.get(page).status_code == 401
                     assert client.get(page, auth=("tts", LOGIN_PASSWORD)).status_code == 200
                 scraped = client.get(f"http://127.0.0.1:{port}/metrics", auth=("tts", LOGIN_PASSWORD)).text

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CLEAN = '{"dependencies": [{"name": "click", "version": "8.5", "vulns": []}], "fixes": []}'
+SKIPPED = '{"dependencies": [{"name": "click", "skip_reason": "not found on PyPI"}], "fixes": []}'
 HOLED = '{"dependencies": [{"name": "click", "version": "8.5", "vulns": [{"id": "PYSEC-1"}]}], "fixes": []}'
 
 
@@ -19,6 +20,7 @@ HOLED = '{"dependencies": [{"name": "click", "version": "8.5", "vulns": [{"id": 
         (HOLED, 1, "Found 1 known vulnerability", 1),
         ("", 1, "ConnectionError: nobody at pypi.org", 3),
         ("", 127, "", 3),
+        (SKIPPED, 0, "not found on PyPI", 3),
     ],
 )
 def test_what_the_audit_ends_with(tmp_path: Path, report: str, status: int, said: str, code: int) -> None:
