@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import ConnectionError
 
 
 class Channel(redis.Channel):
@@ -20,6 +21,13 @@ class Channel(redis.Channel):
         if self._kept is None or self._kept.connection_pool is not self.pool:
             self._kept = super()._create_client()  # type: ignore[no-untyped-call]
         return self._kept
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            # kombu lets go of a lost connection before it closes the channel, which hands back the messages in hand.
+            # Celery goes on after an error of the network; the AttributeError that this would be ends the worker.
+            raise ConnectionError("the connection to the broker was lost")
+        return super()._get_pool(asynchronous)  # type: ignore[no-untyped-call]
 
 
 class Transport(redis.Transport):

@@ -169,6 +169,11 @@ class Stage(Shop):
                     found.append(process)
         return found
 
+    def tts(
+        self, *arguments: str, check: bool = True, timeout: float = WAIT_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        return super().tts(*arguments, check=check, timeout=timeout)
+
     # --- the record ---------------------------------------------------------------------------------------------------
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
