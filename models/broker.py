@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import ConnectionError
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,13 @@ class Channel(redis.Channel):
             # Anybody who reaches Redis can push anything; the worker would end of it. It is off the queue already.
             log.warning("dropped what is no message", exc_info=True)
             return True
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            # kombu lets go of a lost connection before it closes the channel, which hands back the messages in hand.
+            # Celery goes on after an error of the network; the AttributeError that this would be ends the worker.
+            raise ConnectionError("the connection to the broker was lost")
+        return super()._get_pool(asynchronous)  # type: ignore[no-untyped-call]
 
 
 class Transport(redis.Transport):

@@ -14,7 +14,10 @@ from pathlib import Path
 import psycopg
 import redis
 
-from tests.servers import ServerError, _postgres_programs, _redis_binary, free_port, process, tail, wait_for_server
+from tests.servers import ServerError, _postgres_programs, _redis_binary, free_port, process, tail, wait_until
+
+START_SECONDS = 300.0
+"""A server that recovers its log on a busy machine takes its time."""
 
 
 class OwnRedis:
@@ -33,7 +36,7 @@ class OwnRedis:
         options += ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
         log = self._directory / "log"
         self._server = self._stack.enter_context(process([_redis_binary(), *options], log))
-        wait_for_server(self._server, self._answers, log, "redis-server")
+        wait_until(self._answers, seconds=START_SECONDS, what=f"redis-server, see {log}")
 
     def kill(self, *, with_its_data: bool = False) -> None:
         self._server.kill()
@@ -80,7 +83,7 @@ class OwnPostgres:
         self._server = self._stack.enter_context(
             process(command, self._log, cwd=self._directory, user=self._user, stop_with=signal.SIGINT)
         )
-        wait_for_server(self._server, self._answers, self._log, "postgres")
+        wait_until(self._answers, seconds=START_SECONDS, what=f"postgres, see {self._log}")
 
     def stop(self) -> None:
         self._stack.close()
@@ -116,7 +119,7 @@ class OwnPostgres:
         command = [str(self._programs / "initdb"), "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
         command += ["--no-locale", "--no-sync"]
         with process(command, self._log, cwd=self._directory, user=self._user) as init:
-            if init.wait(240):
+            if init.wait(START_SECONDS):
                 raise ServerError(f"initdb ended with code {init.returncode}:\n{tail(self._log)}")
 
     def _answers(self) -> bool:

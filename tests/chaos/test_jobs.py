@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from models.database import Database, _alembic_config
 from tests.chaos.invariants import check
-from tests.chaos.stage import DONE, Stage
+from tests.chaos.stage import DONE, WAIT_SECONDS, Stage
 from tests.commands import ROOT, Shop
 
 pytestmark = pytest.mark.timeout(900)
@@ -52,7 +52,7 @@ def test_a_cap_reached_in_the_middle_of_trouble(stage: Stage) -> None:
     assert spent == stage.scalar("SELECT SUM(samples) FROM usage WHERE NOT reused")
     assert stage.scalar("SELECT SUM(samples) FROM usage WHERE disposition = 'wasted'") > 0
     assert stage.scalar(DONE) == stage.scalar("SELECT COUNT(*) FROM query WHERE state <> 'pending'") < 20
-    stage.tts("resume", "1", "--job-budget", "100")
+    stage.command_here("resume", "1", "--job-budget", "100")
     stage.wait_done()
     check(stage, queries=20)
 
@@ -71,15 +71,15 @@ def test_processes_and_schemas_of_other_versions(
         connection.execute(text(f"UPDATE alembic_version SET version_num = '{version}'"))
     database.close()
     for arguments in (("worker", "-g", "fast"), ("scheduler",)):
-        done = shop.tts(*arguments, check=False)
+        done = shop.tts(*arguments, check=False, timeout=WAIT_SECONDS)
         assert done.returncode == 2
         assert names in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert shop.scalar("SELECT COUNT(*) FROM worker") == 0
     if version == "0003":
-        shop.tts("db", "upgrade")
+        shop.tts("db", "upgrade", timeout=WAIT_SECONDS)
         with shop.start("scheduler"):
-            shop.wait_for(lambda: shop.scalar("SELECT COUNT(*) FROM worker") == 1)
+            shop.wait_for(lambda: shop.scalar("SELECT COUNT(*) FROM worker") == 1, seconds=WAIT_SECONDS)
 
 
 @pytest.mark.slow

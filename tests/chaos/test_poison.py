@@ -61,13 +61,11 @@ def test_what_brings_its_worker_down_is_quarantined(stage: Stage) -> None:
 def test_what_no_engine_can_answer_fails_alone(stage: Stage, tmp_path: Path) -> None:
     """Too long for the context, ten megabytes long, answered with nonsense: each says so, and the others succeed."""
     stage.environment["TTS_MAX_RETRIES"] = "1"
-    problems(
-        stage, garbled=MALFORMED, huge="why " * 2_500_000, long="so " * 400_000, odd="\\boxed{ \u202e \u0000 {{ x }}"
-    )
+    problems(stage, garbled=MALFORMED, huge="why " * 2_500_000, long="so " * 400_000, odd="\\boxed{ \u202e {{ x }}")
     with recorded_engine(tmp_path, free_port(), latency=0.1) as engine:
         stage.wait_for(engine.accepts, "the engine")
         stage.add_generator("served", **entry(engine))
-        stage.tts("submit", "problems.jsonl", "-g", "served", "-s", "majority_vote", "-b", "2")
+        stage.command_here("submit", "problems.jsonl", "-g", "served", "-s", "majority_vote", "-b", "2")
         stage.scheduler()
         worker = stage.worker("served")
         stage.wait_done()
@@ -100,7 +98,7 @@ def test_an_engine_that_dies_pauses_the_job_and_its_return_goes_on(stage: Stage,
         assert worker.poll() is None
         engine.start()
         stage.wait_for(engine.accepts, "the engine")
-        stage.tts("resume", "1")
+        stage.command_here("resume", "1")
         stage.wait_done()
         completed = engine.completed()
     check(stage, queries=60)
@@ -119,7 +117,9 @@ def test_a_grader_that_never_ends(stage: Stage) -> None:
     (stage.directory / "problems.jsonl").write_text(
         "".join(json.dumps({"id": f"k{n}", "prompt": f"{n}?", "answer": "1+x"}) + "\n" for n in range(3))
     )
-    stage.tts("submit", "problems.jsonl", "-g", "endless", "-s", "majority_vote", "-b", "4", "-t", "math-boxed")
+    stage.command_here(
+        "submit", "problems.jsonl", "-g", "endless", "-s", "majority_vote", "-b", "4", "-t", "math-boxed"
+    )
     stage.scheduler()
     worker = stage.worker("endless")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from pathlib import Path
 
@@ -89,23 +90,22 @@ def test_stopped_past_its_lease_its_commit_is_refused(stage: Stage) -> None:
     stage.submit(2)
     stage.scheduler()
     sleeper = stage.worker()
-    with stage.holding("LOCK TABLE candidate IN EXCLUSIVE MODE"):
-        stage.wait_blocked("INSERT INTO candidate")
-        # Its results are there and its transaction is open when it falls asleep ...
-        asleep = stopped(sleeper)
-        asleep.__enter__()
-        # ... and the server gives up on it.
-        stage.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    slept = stage.now()
-    stage.wait_for(lambda: stage.scalar(LOST) == stage.scalar("SELECT COUNT(*) FROM attempt"), "its leases to run out")
-    recovered(stage, slept)
-    other = stage.worker()
-    stage.wait_done()
-    before = stage.query("SELECT * FROM candidate ORDER BY id")
-    asleep.__exit__(None, None, None)
+    with contextlib.ExitStack() as asleep:
+        with stage.holding("LOCK TABLE candidate IN EXCLUSIVE MODE"):
+            stage.wait_blocked("INSERT INTO candidate")
+            # Its results are there and its transaction is open when it falls asleep, and the server gives up on it.
+            asleep.enter_context(stopped(sleeper))
+            stage.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        slept = stage.now()
+        everything = "SELECT COUNT(*) FROM attempt"
+        stage.wait_for(lambda: stage.scalar(LOST) == stage.scalar(everything), "its leases to run out")
+        recovered(stage, slept)
+        other = stage.worker()
+        stage.wait_done()
+        before = stage.query("SELECT * FROM candidate ORDER BY id")
     stage.wait_for(lambda: "had lost its lease" in stage.log_of(sleeper), "the refusal")
     check(stage, queries=2)
     assert stage.query("SELECT * FROM candidate ORDER BY id") == before
@@ -141,7 +141,7 @@ def test_cancel_stops_the_engine_within_five_seconds(stage: Stage, tmp_path: Pat
         stage.wait_for(engine.accepts, "the engine")
         stage.worker("served")
         stage.wait_for(lambda: engine.in_flight() >= 4, "generation to be under way")
-        stage.tts("cancel", "1")
+        stage.command_here("cancel", "1")
         cancelled_at = stage.now().timestamp()
         stage.wait_for(lambda: engine.in_flight() == 0, "generation to end")
         pause(1.0)
