@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -50,7 +50,8 @@ def write_files(
     if html is not None:
         write_page(document, html)
         output.notes.print(f"page: {output.safe(str(html))}", soft_wrap=True)
-    for path, kind in ((png, "png"), (svg, "svg")):
+    kinds: dict[Literal["png", "svg"], Path | None] = {"png": png, "svg": svg}
+    for kind, path in kinds.items():
         if path is not None:
             curves = _curves(document)
             with replacing(path) as stream:
@@ -78,4 +79,4 @@ def _curves(document: Document) -> plot.Curves:
         raise UserError(
             "there is nothing to plot: no job has both an accuracy and known FLOPs; leave out --png and --svg"
         )
-    return curves
+    return {name: tuple(points) for name, points in curves.items()}
