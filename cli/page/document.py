@@ -6,20 +6,19 @@ Each part is made by a small function of its own; a part that has nothing to sho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from cli.page import wording
+from cli.page import analyses, wording
 from cli.page.queries import sampled_queries
 from models import reports, tables
 from models.database import Database
 from models.errors import UserError
 from models.heartbeats import product_version
-from models.statistics import mcnemar, paired_bootstrap
 from models.transitions import JOB, table
 
 MODEL = table(tables.ModelSpecification)
@@ -40,6 +39,7 @@ def build(database: Database, job_ids: Sequence[int] | None) -> Document:
     with database.reading() as connection:
         jobs = _jobs(connection, job_ids)
         pairs = _pairs(connection, jobs)
+        curves, refused = analyses.curves(connection, jobs)
         document = {
             "made_at": datetime.now(UTC),
             "version": product_version(),
@@ -47,7 +47,10 @@ def build(database: Database, job_ids: Sequence[int] | None) -> Document:
             "conclusion": wording.conclusion(jobs, pairs),
             "jobs": jobs,
             "pairs": pairs,
+            "curves": curves,
+            "not_replayable": refused,
             "frontier": _frontier(jobs),
+            "decisions": analyses.decisions(connection, by_dataset(jobs)),
             "queries": sampled_queries(connection, jobs),
         }
     return {name: part for name, part in document.items() if part != []}
@@ -77,6 +80,7 @@ def _jobs(connection: Connection, job_ids: Sequence[int] | None) -> list[Job]:
                 "created_at": job["created_at"],
                 "ended_at": job["ended_at"],
                 "specification": job["specification"],
+                "breakdown": analyses.groups(connection, row["job_id"]),
                 "versions": {**(job["versions"] or {}), **_models(connection, job["specification"])},
                 "per_query": {
                     unit: row[column] / ended if ended and row[column] is not None else None
@@ -140,7 +144,6 @@ def comparable(jobs: Sequence[Job], unit: str) -> list[Job]:
 
 def _pairs(connection: Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Within each dataset, every job against the cheapest one, and the most accurate against every other."""
-    correctness = {job["job_id"]: reports.correctness(connection, job["job_id"]) for job in jobs}
     pairs = []
     for group in by_dataset(jobs):
         graded = [job for job in group if job["accuracy"] is not None and not job["oracle"]]
@@ -151,31 +154,10 @@ def _pairs(connection: Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         wanted = [(cheapest, job) for job in graded if job is not cheapest]
         if best is not cheapest:
             wanted += [(job, best) for job in graded if job not in (cheapest, best)]
-        pairs += [pair for than, better in wanted if (pair := _pair(than, better, correctness.__getitem__))]
+        for than, better in wanted:
+            if pair := analyses.pair(connection, than, better):
+                pairs.append({**pair, "sentence": wording.comparison(than, better, pair)})
     return pairs
-
-
-def _pair(a: Job, b: Job, correctness: Callable[[int], dict[int, bool]]) -> dict[str, Any] | None:
-    """Job `b` against job `a` on the problems graded in both: what it gains, and its cost as a multiple of a's."""
-    before, after = correctness(a["job_id"]), correctness(b["job_id"])
-    problems = sorted(before.keys() & after.keys())
-    if not problems:
-        return None
-    gain, low, high = paired_bootstrap([after[one] for one in problems], [before[one] for one in problems], seed=0)
-    only_after = sum(after[one] and not before[one] for one in problems)
-    only_before = sum(before[one] and not after[one] for one in problems)
-    costs = (a["per_query"]["flops"], b["per_query"]["flops"])
-    pair = {
-        "a": a["job_id"],
-        "b": b["job_id"],
-        "problems": len(problems),
-        "gain": gain,
-        "low": low,
-        "high": high,
-        "p": mcnemar(only_after, only_before),
-        "cost_ratio": costs[1] / costs[0] if costs[0] and costs[1] else None,
-    }
-    return {**pair, "sentence": wording.comparison(a, b, pair)}
 
 
 def _frontier(jobs: Sequence[Job]) -> list[dict[str, Any]]:
