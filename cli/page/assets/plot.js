@@ -215,7 +215,8 @@ function costPlot(report, lit) {
 }
 
 function curveName(curve) {
-  return `${curve.strategy}${curve.aggregation ? ` (${curve.aggregation})` : ""}, replayed from job ${curve.job_id}`;
+  const way = curve.strategy === "pass@k" ? "pass@k (an oracle chooses)" : curve.strategy;
+  return `${way}${curve.aggregation ? ` (${curve.aggregation})` : ""}, replayed from job ${curve.job_id}`;
 }
 
 // One curve of each strategy is enough to begin with: the longest.

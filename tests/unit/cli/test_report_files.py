@@ -50,7 +50,8 @@ def test_names_are_no_formulas_and_equal_curves_give_equal_bytes(tmp_path: Path)
         "<b>": [plot.Point(2e6, 0.5, 0.4, 0.6)],
     }
     for name in ("one.svg", "other.svg"):
-        plot.as_svg(curves, tmp_path / name, "50 $ and $ more \\frac")
+        with (tmp_path / name).open("wb") as stream:
+            plot.write(curves, stream, "50 $ and $ more \\frac", "svg")
     drawn = (tmp_path / "one.svg").read_text()
     assert "a$x^$_2" in drawn
     assert "&lt;b&gt;" in drawn
