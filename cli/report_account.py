@@ -50,6 +50,7 @@ def account(rows: Sequence[Row]) -> Iterator[Line | Sheet]:
             )
         if row["done"]:
             yield Line(_accuracy(row))
+        if row["graded"]:
             yield Line(row["selection"])
         yield from failures(row)
     if any(row["oracle"] for row in rows):
@@ -73,7 +74,8 @@ def _headline(row: Row) -> str:
 
 def _accuracy(row: Row) -> str:
     if (coverage := accuracy.coverage(row)) is not None:
-        return f"accuracy {accuracy.interval(row)} {coverage}; {accuracy.answers(row)}"
+        figure = f"{accuracy.interval(row)} " if row["graded"] else ""
+        return f"accuracy {figure}{coverage}; {accuracy.answers(row)}"
     return f"accuracy {accuracy.interval(row)}: {row['correct']} of {row['graded']} right"
 
 

@@ -160,7 +160,7 @@ def _selected(kinds: Counter[Kind], graded: int, chooser: str, kept: bool) -> di
         why = (
             "candidates of searches and revisions are no independent samples" if kept else "not all samples were stored"
         )
-        said = f"{why}: no pass@1, pass@N or selection efficiency" if graded else "no graded answer yet"
+        said = f"{why}: no pass@1, pass@N or selection efficiency" if graded else "no graded answer"
         return {"sampled": 0, **dict.fromkeys(_SELECTION), "selection": said}
     part = "" if found.problems == graded else f"over the {found.problems} of {graded} problems answered by sampling: "
     return {

@@ -132,6 +132,18 @@ def test_an_unfinished_job_says_that_it_is_partial(desk: Desk) -> None:
     assert "partial: it is open, 0 of 3 queries done" in fresh
 
 
+def test_without_references_it_says_what_is_known_instead(desk: Desk) -> None:
+    job_id = desk.submit(2)
+    first, second = desk.claim(job_id, 2)
+    desk.commit([first], correct=None)
+    assert (
+        "\naccuracy unknown: no reference answers; 1 of 1 problems answered" in desk.tts("report", str(job_id)).stdout
+    )
+    desk.commit([second])
+    said = desk.tts("report", str(job_id)).stdout
+    assert "\naccuracy 100.0 % (20.7 to 100.0) over the 1 of 2 problems that have a reference answer; 2 of 2" in said
+
+
 def test_an_oracle_is_labelled(desk: Desk, jobs: tuple[int, int]) -> None:
     put(desk.database, jobs[1], oracle=True)
     said = desk.tts("report", *map(str, jobs)).stdout
