@@ -19,7 +19,7 @@ from cli.decide_options import (
     show,
     unit_of,
 )
-from models.amounts import parse_amount, parse_share, written
+from models.amounts import parse_amount, parse_share, written_between
 from models.database import open_database
 from models.errors import UserError
 
@@ -106,7 +106,7 @@ def frontier(
 def _cells(row: dict[str, Any], unit: str) -> list[Any]:
     accuracy, cost = row["accuracy"], row["cost"]
     shown = f"{output.percent(accuracy['value'])} ({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f})"
-    spent = f"{written(cost['value'], unit)} ({written(cost['low'], unit)} to {written(cost['high'], unit)})"
+    spent = written_between(cost["value"], cost["low"], cost["high"], unit)
     worth = "frontier" if row["envelope"] else "frontier, though mixing two others is better"
     if not row["frontier"]:
         worth = f"dominated by {row['dominated_by']}{'' if row['significant'] else ', not significantly'}"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from models.aligned import Aligned
-from models.amounts import UNITS, percent, written
+from models.amounts import UNITS, percent, written, written_between
 from models.choices import ROUNDING, Choice
 from models.efficiency import Efficiency
 from models.exchange import Comparison, Match
@@ -275,8 +275,7 @@ def _accuracy(one: Interval) -> str:
 
 
 def _cost(one: Interval, unit: str) -> str:
-    low, high = (written(end, unit) for end in (one.low, one.high))
-    return f"{written(one.value, unit)} (95 %: {low} to {high})"
+    return written_between(one.value, one.low, one.high, unit).replace("(", "(95 %: ")
 
 
 def _range(one: Interval, form: str, times: float = 1) -> str:
