@@ -1,9 +1,9 @@
 """`python -m benchmarks.worked_example`: is it cheaper to ask a larger model once, or a smaller one with test-time compute?
 
-Four ways to answer the same held-out problems: A, a larger model greedily; B, the small one with a majority vote; C, the
-small one with a beam search that a process reward model guides; D, the small one with compute-optimal answering. The jobs
-go through the whole service and are kept in a folder of their own: killed, the same command goes on.
-The page, the plot and the figures behind them are written at the end, dollars by a file of example prices.
+The same held-out problems are answered in five ways: A, by a larger model greedily; B, by the small one with a majority
+vote; C, with a beam search that a process reward model guides; D, with compute-optimal answering; and S, greedily, to
+compare with. The jobs go through the whole service and are kept in a folder of their own: killed, the same command goes
+on. The page, the plot and the figures behind them are written at the end, dollars by a file of example prices.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.choices import cheapest_reaching
 from models.database import Database, upgrade
 from models.exchange import RATIOS, by_group, compare, exchange, match
 from models.frontier import Frontier, frontier_of
-from models.units import written
+from models.units import UNITS, written, written_between
 from models.whatif import AS_BOOKED, Prices, dollars_by_job, models_used, read_prices
 from scheduler.policies import save_policy
 from scheduler.policy_file import read_policy_file
@@ -50,6 +50,7 @@ def methods(budget: int) -> list[Method]:
         Method("B", "self-consistency of 16", Run("majority_vote", 16)),
         Method("C", "beam search of 16 with the reward model", Run("beam_search", 16, verifier=judged)),
         Method("D", f"compute-optimal, {budget} at most", Run("compute_optimal", budget, verifier=judged)),
+        Method("S", "the small model, greedy", Run("greedy", 1)),
     ]
 
 
@@ -104,7 +105,7 @@ def _introduction(ways: Sequence[Method], aligned: Aligned, file: Path, prices: 
         for model, price in prices.by_model.items()
     )
     return (
-        f"\n{aligned.problems} of the {aligned.size} problems, those that all four graded, uniform over the five levels. {named}. "
+        f"\n{aligned.problems} of the {aligned.size} problems, those that all of them graded, uniform over the five levels. {named}. "
         f"D chooses by {policy}. Dollars are by the example prices of `{file.name}`, per million tokens: {costs}. Intervals are "
         "95 %: Wilson's of an accuracy, a paired bootstrap over problems of everything else.\n"
     )
@@ -113,7 +114,7 @@ def _introduction(ways: Sequence[Method], aligned: Aligned, file: Path, prices: 
 def _table(
     ways: Sequence[Method], units: Sequence[Aligned], by_unit: dict[str, Frontier], paid: Sequence[float | None]
 ) -> str:
-    head = ["", "method", "model", "accuracy, %", *(f"{part.unit} a query" for part in units), "dollars in all", "worth its dollars"]  # fmt: skip
+    head = ["", "method", "model", "accuracy, %", *(f"{UNITS[part.unit]} a query" for part in units), "dollars in all", "worth its dollars"]  # fmt: skip
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
     for place, way in enumerate(ways):
         standings = {
@@ -121,11 +122,7 @@ def _table(
         }
         own = standings["usd"]
         accuracy = f"{100 * own.accuracy.value:.1f} ({100 * (own.accuracy.low or 0):.1f} to {100 * (own.accuracy.high or 0):.1f})"
-        spent = [
-            f"{written(standings[part.unit].cost.value, part.unit)} ({written(standings[part.unit].cost.low, part.unit)} to "
-            f"{written(standings[part.unit].cost.high, part.unit)})"
-            for part in units
-        ]
+        spent = [written_between(*standings[part.unit].cost, part.unit) for part in units]
         worth = "on the frontier"
         if own.dominated is not None:
             surely = "" if own.dominated.significant else ", not significantly"

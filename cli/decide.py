@@ -21,7 +21,7 @@ from cli.decide_options import (
 )
 from models.database import open_database
 from models.errors import UserError
-from models.units import parse_amount, parse_share, written
+from models.units import parse_amount, parse_share, written_between
 
 COLUMNS = [
     ("job", "right"), ("model", "left"), ("strategy", "left"), ("budget", "right"), ("accuracy (95 %)", "right"), ("a query (95 %)", "right"), ("worth it", "left"),
@@ -106,7 +106,7 @@ def frontier(
 def _cells(row: dict[str, Any], unit: str) -> list[Any]:
     accuracy, cost = row["accuracy"], row["cost"]
     shown = f"{output.percent(accuracy['value'])} ({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f})"
-    spent = f"{written(cost['value'], unit)} ({written(cost['low'], unit)} to {written(cost['high'], unit)})"
+    spent = written_between(cost["value"], cost["low"], cost["high"], unit)
     worth = "frontier" if row["envelope"] else "frontier, though mixing two others is better"
     if not row["frontier"]:
         worth = f"dominated by {row['dominated_by']}{'' if row['significant'] else ', not significantly'}"

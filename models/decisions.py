@@ -12,7 +12,7 @@ from models.exchange import Comparison, Match
 from models.frontier import Frontier, Purchase, Standing, Step
 from models.resampling import Interval
 from models.scaling import Law, Refusal
-from models.units import UNITS, percent, written
+from models.units import UNITS, percent, written, written_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +275,7 @@ def _accuracy(one: Interval) -> str:
 
 
 def _cost(one: Interval, unit: str) -> str:
-    low, high = (written(end, unit) for end in (one.low, one.high))
-    return f"{written(one.value, unit)} (95 %: {low} to {high})"
+    return written_between(one.value, one.low, one.high, unit).replace("(", "(95 %: ")
 
 
 def _range(one: Interval, form: str, times: float = 1) -> str:

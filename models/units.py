@@ -29,6 +29,13 @@ def written(amount: float | None, unit: str) -> str:
     return f"{short} {letter}{name}" if unit == "flops" else f"{short}{letter} {name}"
 
 
+def written_between(amount: float, low: float | None, high: float | None, unit: str) -> str:
+    """An amount with the ends of its interval on the same scale: `1.19 GFLOPs (0.932 to 1.45)`, `$0.0012 (0.001 to 0.002)`."""
+    scale = 1.0 if unit == "usd" else next((size for size, _ in _SIZES if abs(amount) >= size), 1.0)
+    ends = ("unbounded" if end is None else f"{end / scale:.3g}" for end in (low, high))
+    return f"{written(amount, unit)} ({' to '.join(ends)})"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 

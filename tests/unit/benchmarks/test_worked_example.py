@@ -20,7 +20,7 @@ def test_the_page_the_figures_and_the_plot(sqlite_url: str, tmp_path: Path, monk
     sums = add_problems(database, COUNT)
     ways = worked_example.methods(16)
     job_ids = []
-    for way, hits, tokens in zip(ways, (24, 22, 30, 28), (100, 400, 900, 300), strict=True):
+    for way, hits, tokens in zip(ways, (24, 22, 30, 28, 16), (100, 400, 900, 300, 30), strict=True):
         rows = [
             {"model": way.run.generator, "generated_tokens": tokens, "flops_canonical": 100.0 * tokens, "dollars": None}
         ]
@@ -50,7 +50,7 @@ def test_the_page_the_figures_and_the_plot(sqlite_url: str, tmp_path: Path, monk
     assert "dominated by " in page
     with (tmp_path / "worked-example.csv").open(newline="") as file:
         figures = {(row["method"], row["unit"]): row for row in csv.DictReader(file)}
-    assert len(figures) == 4 * 4
+    assert len(figures) == 5 * 4
     # $0.36 a million generated and $0.09 a million prompt tokens, of which there are ten.
     assert float(figures["A", "usd"]["cost"]) == pytest.approx(100 * 0.36e-6 + 10 * 0.09e-6)
     assert (tmp_path / "worked-example.png").read_bytes().startswith(b"\x89PNG")

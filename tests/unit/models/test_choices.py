@@ -33,7 +33,7 @@ def test_the_cheapest_that_reaches_it() -> None:
     decision = reach_decision(jobs, choice, 0.6)
     assert decision.details["verdict"] == "confirmed"
     assert decision.details["job"]["job_id"] == 3
-    assert "$2.00 (95 %: $2.00 to $2.00) a query there, $1,000.00 for all 500." in decision.answer
+    assert "$2.00 (95 %: 2 to 2) a query there, $1,000.00 for all 500." in decision.answer
 
 
 def test_luck_on_one_half_is_found_out_on_the_other() -> None:

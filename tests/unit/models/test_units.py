@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.errors import UserError
-from models.units import parse_amount, parse_share, written
+from models.units import parse_amount, parse_share, written, written_between
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,9 @@ def test_what_is_no_accuracy_is_a_sentence(text: str) -> None:
 )  # fmt: skip
 def test_amounts_are_short(amount: float | None, unit: str, text: str) -> None:
     assert written(amount, unit) == text
+
+
+def test_both_ends_are_on_the_scale_of_the_amount() -> None:
+    assert written_between(1.19e9, 0.932e9, 1.45e9, "flops") == "1.19 GFLOPs (0.932 to 1.45)"
+    assert written_between(0.0012, 0.001, None, "usd") == "$0.0012 (0.001 to unbounded)"
+    assert written_between(1300.0, 900.0, 1500.0, "tokens") == "1.3k tokens (0.9 to 1.5)"
