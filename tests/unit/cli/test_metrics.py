@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +18,10 @@ from cli.metrics import MOST_JOBS, ServiceCollector
 from models.errors import UserError
 from scheduler.doorbell import Doorbell
 from tests.unit.cli.conftest import Desk
+from worker.occupancy import OccupancyCollector
+
+ROOT = Path(__file__).parents[3]
+METRIC = re.compile(r"\btts_\w+")
 
 
 def told(desk: Desk, doorbell: Doorbell | None = None) -> str:
@@ -87,6 +95,22 @@ def test_messages_that_wait_are_told(desk: Desk, empty_redis_url: str) -> None:
         page = told(desk, doorbell)
     assert value(page, 'tts_queue_messages{generator="fast"}') == 0
     assert (value(page, "tts_unacknowledged_messages"), value(page, "tts_broker_up")) == (0, 1)
+
+
+def test_the_dashboard_and_the_manual_name_what_is_told(desk: Desk, empty_redis_url: str) -> None:
+    desk.submit(1)
+    with closing(Doorbell(empty_redis_url)) as doorbell:
+        page = told(desk, doorbell)
+    engine = SimpleNamespace(clock=SimpleNamespace(open=0))
+    model = SimpleNamespace(name="fast", entry=SimpleNamespace(engine="instant"))
+    idle: Any = SimpleNamespace(engine=engine, model=model, slots=1, in_flight=0, is_draining=False)
+    metrics = {family.name for family in OccupancyCollector(idle).collect()}
+    metrics |= set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
+    board = json.loads((ROOT / "monitoring" / "grafana" / "tts-jobs.json").read_text())
+    asked = {name for panel in board["panels"] for one in panel["targets"] for name in METRIC.findall(one["expr"])}
+    assert len(asked) > 15
+    assert asked - metrics == set()
+    assert metrics == set(METRIC.findall((ROOT / "docs" / "operations.md").read_text()))
 
 
 @pytest.fixture
