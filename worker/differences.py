@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from models.recorded import Prediction, Recorded, Sample
-from models.templates import Template
 from strategies.protocols import Answers, ProblemView
 from strategies.task import Candidate
 from strategies.votes import leaders, one_vote, verdict
-from worker.extraction import extract_answer
+from worker.extraction import boxed
 
 ANSWERS = "answers read"
 VERDICTS = "verdicts"
 _LAST_NUMBER = "extraction: the last number of a solution that announces another answer, or none"
+_REWRITTEN = "rewriting: what the recording made of an answer that we read as it stands"
+_DIGITS = re.compile(r"-?\d*\.?\d+")
 _EMPTY = ("", "\\boxed{}")
 
 
@@ -79,11 +81,8 @@ class Verdicts:
 class Comparison:
     """Of one problem's graded candidates, which have their answers, classes and scores, with the recording."""
 
-    def __init__(
-        self, recorded: Recorded, candidates: Sequence[Candidate], verdicts: Verdicts, template: Template
-    ) -> None:
+    def __init__(self, recorded: Recorded, candidates: Sequence[Candidate], verdicts: Verdicts) -> None:
         self.tally = Tally()
-        self._anywhere = replace(template, answer="number", last_number_fallback=True)
         self._recorded, self._candidates, self._verdicts = recorded, candidates, verdicts
         self._key, self._reference = verdicts.problem.key, verdicts.problem.answer
 
@@ -148,6 +147,8 @@ class Comparison:
             return "extraction: the recording chose a solution in which it read no answer; ours abstains"
         members = [one for one in first if await self._verdicts.same(one.answer, theirs)]
         if not members:
+            if any(one.answer is not None and _bare(one.answer) == _bare(theirs) for one in first):
+                return _REWRITTEN
             if await self._is_last_number(theirs, first):
                 return _LAST_NUMBER
             return "extraction: we read this answer in none of these solutions"
@@ -168,6 +169,8 @@ class Comparison:
     async def _read_otherwise(self, theirs: str | None, candidate: Candidate) -> str:
         if candidate.answer is None and candidate.finish_reason != "stop":
             return "extraction: the solution was cut, and we read no answer in it"
+        if theirs is not None and candidate.answer is not None and _bare(theirs) == _bare(candidate.answer):
+            return _REWRITTEN
         if theirs is not None and await self._is_last_number(theirs, [candidate]):
             return _LAST_NUMBER
         if candidate.answer is None:
@@ -177,9 +180,9 @@ class Comparison:
         return "extraction: we read another answer in it"
 
     async def _is_last_number(self, theirs: str, candidates: Sequence[Candidate]) -> bool:
-        """Whether it stands last in a solution in which we read something else, or nothing."""
-        found = {extract_answer(one.text, self._anywhere) for one in candidates}
-        return any([await self._verdicts.same(number, theirs) for number in found if number is not None])
+        """Whether it is the last run of digits of a solution in which we read something else, or nothing."""
+        found = {number for one in candidates for number in _DIGITS.findall(one.text.replace(",", ""))[-1:]}
+        return any([await self._verdicts.same(number, theirs) for number in found])
 
     async def _note(
         self,
@@ -208,3 +211,10 @@ class Comparison:
 
 def _weight(prediction: Prediction, first: Sequence[Candidate]) -> Callable[[Candidate], float]:
     return one_vote if prediction.rule == "majority_vote" else verdict(first)
+
+
+def _bare(answer: str) -> str:
+    """What is left of an answer whatever spaces, braces and commands are lost on the way."""
+    return re.sub(
+        r"\\(?:text|mathrm|mbox|left|right|quad|circ)|[\s\\{}$^%!,;:.]", "", boxed(answer) or answer
+    ).casefold()

@@ -35,17 +35,14 @@ async def judge(
     Raises:
         QueryError: the grader of a package that is not here.
     """
-    bench = _Bench(recorded, problem, template, answers_of(template, pool, problem.prompt), choice)
+    bench = _Bench(recorded, problem, answers_of(template, pool, problem.prompt), choice)
     return await bench.judged(await bench.solve())
 
 
 class _Bench:
     """One problem being graded."""
 
-    def __init__(
-        self, recorded: Recorded, problem: ProblemView, template: Template, answers: Answers, choice: Choice
-    ) -> None:
-        self.template = template
+    def __init__(self, recorded: Recorded, problem: ProblemView, answers: Answers, choice: Choice) -> None:
         self.recorded, self.problem, self.answers, self.choice = recorded, problem, answers, choice
         entry = registry.find(choice.strategy)
         self.candidates = [_candidate(number, one, entry) for number, one in enumerate(recorded.samples)]
@@ -123,7 +120,7 @@ class _Bench:
             }
             for one, sample in zip(self.candidates, self.recorded.samples, strict=True)
         ]  # fmt: skip
-        return Judged(query, rows, await Comparison(self.recorded, self.candidates, self.verdicts, self.template).run())
+        return Judged(query, rows, await Comparison(self.recorded, self.candidates, self.verdicts).run())
 
     async def _plain(self, chosen: str) -> str | None:
         """A final answer as it stands, or what is read in the whole solution that gives it."""
