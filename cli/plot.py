@@ -94,10 +94,10 @@ def _figure(curves: Curves, title: str) -> Figure:
     axes.set_title(title)
     axes.grid(alpha=0.3)
     if len(curves) > FEW:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
+        legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, fontsize="small")
     else:
-        axes.legend()
+        legend = axes.legend()
     # A name from a dataset or a model is no formula, whatever signs are in it.
-    for text in (axes.title, *axes.get_legend().get_texts()):
+    for text in (axes.title, *legend.get_texts()):
         text.set_parse_math(False)
     return figure

@@ -65,7 +65,7 @@ def _curves(document: Document) -> plot.Curves:
         UserError: no job has both an accuracy and a cost in FLOPs.
     """
     groups = by_dataset(document["jobs"])
-    curves: dict[str, list[plot.Point]] = {}
+    points: dict[str, list[plot.Point]] = {}
     for group in groups:
         for job in sorted(group, key=lambda one: one["per_query"]["flops"] or 0):
             if job["per_query"]["flops"] and job["accuracy"] is not None:
@@ -73,9 +73,9 @@ def _curves(document: Document) -> plot.Curves:
                 point = plot.Point(
                     job["per_query"]["flops"], job["accuracy"], job["accuracy_low"], job["accuracy_high"]
                 )
-                curves.setdefault(name, []).append(point)
-    if not curves:
+                points.setdefault(name, []).append(point)
+    if not points:
         raise UserError(
             "there is nothing to plot: no job has both an accuracy and known FLOPs; leave out --png and --svg"
         )
-    return curves
+    return {**points}
