@@ -28,7 +28,7 @@ LONGEST = 20_000
 SCRIPTS = ("elements.js", "tables.js", "plot.js", "tree.js", "queries.js", "page.js")
 
 # What could end the block or a line of JavaScript, and half surrogate pairs, which no UTF-8 can hold.
-_UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*map(ord, "<>&\u2028\u2029"), *range(0xD800, 0xE000))}
 
 
 def write_page(document: dict[str, Any], target: Path) -> None:
@@ -76,7 +76,7 @@ def page(document: dict[str, Any], limit: int = LIMIT) -> bytes:
 def embedded(value: Any) -> str:
     """JSON that is safe inside `<script type="application/json">`; what is no finite number becomes null."""
     text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text.translate(_ESCAPED)
 
 
 def _plain(value: Any) -> Any:
