@@ -32,7 +32,18 @@ def accounts(connection: Connection, job_ids: Sequence[int], by: str | None = No
 
 def _job(connection: Connection, job_id: int) -> dict[str, Any]:
     columns = [
-        JOB.c[name] for name in ("name", "generator", "verifier", "strategy", "budget", "oracle", "state", "reason")
+        JOB.c[name]
+        for name in (
+            "name",
+            "generator",
+            "verifier",
+            "strategy",
+            "budget",
+            "oracle",
+            "imported_from",
+            "state",
+            "reason",
+        )
     ]
     found = connection.execute(
         select(JOB.c.id.label("job_id"), DATASET.c.name.label("dataset"), *columns)

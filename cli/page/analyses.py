@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from models.breakdown import GROUPS, breakdown
-from models.errors import UserError
 from models.pairs import compare
 
 Job = dict[str, Any]
@@ -54,21 +54,10 @@ def curves(connection: Connection, jobs: Sequence[Job]) -> tuple[list[dict[str, 
     return [curve for curve in replayed if curve["strategy"] in SHOWN], refused
 
 
-def decisions(connection: Connection, by_dataset: Sequence[Sequence[Job]]) -> list[dict[str, Any]]:
+def decisions(connection: Connection, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """For each dataset with several jobs: which of them are worth their FLOPs, and what a step up costs."""
-    from models.aligned import align_jobs
-    from models.decisions import frontier_decision, step_decision
-    from models.frontier import frontier_of
+    from models.worth import frontier_and_decisions
 
-    said = []
-    for jobs in by_dataset:
-        chosen = [job["job_id"] for job in jobs if not job["oracle"] and job["accuracy"] is not None]
-        if len(chosen) < 2:
-            continue
-        try:
-            aligned = align_jobs(connection, chosen, "flops")
-        except UserError:  # no cost is known, or no problem was graded in all of them: there is nothing to decide by
-            continue
-        found = frontier_of(aligned)
-        said += [frontier_decision(aligned, found), *(step_decision(aligned, step) for step in found.steps)]
-    return [one.to_dict() for one in said]
+    several = Counter(job["dataset_id"] for job in jobs if job["accuracy"] is not None and not job["oracle"])
+    chosen = [job["job_id"] for job in jobs if several[job["dataset_id"]] > 1 and job["accuracy"] is not None]
+    return frontier_and_decisions(connection, chosen)[1]

@@ -50,7 +50,7 @@ def build(database: Database, job_ids: Sequence[int] | None) -> Document:
             "curves": curves,
             "not_replayable": refused,
             "frontier": _frontier(jobs),
-            "decisions": analyses.decisions(connection, by_dataset(jobs)),
+            "decisions": analyses.decisions(connection, jobs),
             "queries": sampled_queries(connection, jobs),
         }
     return {name: part for name, part in document.items() if part != []}
