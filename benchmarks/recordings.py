@@ -47,12 +47,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One imported run: what the import said of it, its figures and the differences."""
+    """One imported run: what the import said of it, its figures and the differences. `regraded` are the solutions that a
+    string match and our equivalence judge differently, as (key, string read, our answer, reference, right here, how many)."""
 
     name: str
     said: dict[str, Any]
     figures: list[Figure]
     differences: list[dict[str, Any]]
+    regraded: list[tuple[str, str | None, str | None, str | None, bool, int]]
 
 
 def runs_in(folder: Path) -> dict[str, list[str]]:
@@ -101,7 +103,8 @@ def measure(name: str, files: Sequence[str], database: Database, home: Path) -> 
         recorded = [entry.recorded for entry in recording.entries()]
     finally:
         recording.close()
-    return Run(name, said, list(figures(recorded, _judged(database, again["job_id"]), said)), differences)
+    judged = _judged(database, again["job_id"])
+    return Run(name, said, list(figures(recorded, judged, said)), differences, regraded(recorded, judged))
 
 
 def _quiet(doing: str, rows: int) -> None:
@@ -143,6 +146,20 @@ def figures(recorded: Sequence[Recorded], judged: dict[str, list[Any]], said: di
         )  # fmt: skip
 
 
+def regraded(
+    recorded: Sequence[Recorded], judged: dict[str, list[Any]]
+) -> list[tuple[str, str | None, str | None, str | None, bool, int]]:
+    """The solutions that only one of both holds to be right, those of a problem with the same answer as one."""
+    found: Counter[tuple[str, str | None, str | None, str | None, bool]] = Counter()
+    for one in recorded:
+        key = one.key or ""
+        for sample, row in zip(one.samples, judged[key], strict=True):
+            read = read_plainly(sample.text)
+            if one.answer is not None and (read == plain(one.answer)) != bool(row.correct):
+                found[key, read, row.answer, one.answer, bool(row.correct)] += 1
+    return [(*what, count) for what, count in found.items()]
+
+
 def _matches(one: Recorded, rule: str, count: int) -> bool:
     """Whether the string that is chosen among the first solutions matches the reference; ties go to the lower index."""
     first = [(read_plainly(sample.text), sample.score) for sample in one.samples[:count]]
@@ -179,7 +196,7 @@ def _judged(database: Database, job_id: int) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     with database.reading() as connection:
         rows = connection.execute(
-            select(PROBLEM.c.key, CANDIDATE.c.answer_class, CANDIDATE.c.correct, CANDIDATE.c.score)
+            select(PROBLEM.c.key, CANDIDATE.c.answer, CANDIDATE.c.answer_class, CANDIDATE.c.correct, CANDIDATE.c.score)
             .join(QUERY, QUERY.c.id == CANDIDATE.c.query_id)
             .join(PROBLEM, PROBLEM.c.id == QUERY.c.problem_id)
             .where(CANDIDATE.c.job_id == job_id)

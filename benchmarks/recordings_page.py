@@ -32,6 +32,7 @@ def write_page(page: Path, runs: Sequence[Run]) -> None:
         )
         parts.append(_agreement(said))
         parts.append(_differences(run.differences))
+        parts.append(_regraded(run))
     write_between(page, "Recordings of others, graded here", "benchmarks.recordings", "".join(parts))
 
 
@@ -47,13 +48,14 @@ def _table(figures: Sequence[Figure]) -> str:
 
 
 def _agreement(said: dict[str, Any]) -> str:
+    notes = "".join(f"\n{note}.\n" for note in said["notes"])
     if not said["compared"]:
-        return "\nThe recording holds no answers or verdicts of its own.\n"
+        return f"{notes}\nThe recording holds no answers or verdicts of its own.\n"
     rows = "".join(
         f"| {row['field']} | {row['compared']} | {row['the_same']} | {row['right_as_recorded']} | {row['right_as_graded']} |\n"
         for row in said["compared"]
     )
-    return f"\n| recorded | compared | the same | right as recorded | right as graded here |\n| --- | --- | --- | --- | --- |\n{rows}"
+    return f"{notes}\n| recorded | compared | the same | right as recorded | right as graded here |\n| --- | --- | --- | --- | --- |\n{rows}"
 
 
 def _differences(differences: Sequence[dict[str, Any]]) -> str:
@@ -75,6 +77,21 @@ def _differences(differences: Sequence[dict[str, Any]]) -> str:
             )
             cells = (one["key"], fields, *(_code(one[name]) for name in ("recorded", "ours", "reference")), right)
             parts.append("| " + " | ".join(cells) + " |\n")
+    return "".join([*parts, "\n</details>\n"])
+
+
+def _regraded(run: Run) -> str:
+    if not run.regraded:
+        return ""
+    parts = [
+        f"\n<details><summary>{sum(row[-1] for row in run.regraded):,} solutions that a string match judges otherwise</summary>\n\n"
+    ]
+    parts.append(
+        "| problem | string read | read here | reference | right here | solutions |\n| --- | --- | --- | --- | --- | --- |\n"
+    )
+    for key, read, answer, reference, right, count in run.regraded:
+        cells = (key, _code(read), _code(answer), _code(reference), "yes" if right else "no", str(count))
+        parts.append("| " + " | ".join(cells) + " |\n")
     return "".join([*parts, "\n</details>\n"])
 
 

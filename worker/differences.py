@@ -151,6 +151,8 @@ class Comparison:
                 return _REWRITTEN
             if await self._is_last_number(theirs, first):
                 return _LAST_NUMBER
+            if any(one.answer is not None and _is_left_of(theirs, one.answer) for one in first):
+                return _REWRITTEN
             return "extraction: we read this answer in none of these solutions"
         if ours is None:
             return "extraction: we read an answer in none of the solutions that could be chosen"
@@ -218,3 +220,9 @@ def _bare(answer: str) -> str:
     return re.sub(
         r"\\(?:text|mathrm|mbox|left|right|quad|circ)|[\s\\{}$^%!,;:.]", "", boxed(answer) or answer
     ).casefold()
+
+
+def _is_left_of(theirs: str, answer: str) -> bool:
+    """Whether a recorded answer is what is left of one when letters are taken for units: `(2)(5)` of `(a+2)(b+5)`."""
+    left, characters = _bare(theirs), iter(_bare(answer))
+    return len(left) > 1 and all(character in characters for character in left)

@@ -73,7 +73,7 @@ class _Bench:
         return await registry.build(self.choice.strategy, parameters).solve(task)
 
     async def _recorded_choice(self) -> Solution:
-        chosen, answer = self.recorded.chosen, None
+        chosen = self.recorded.chosen
         for candidate in self.candidates:
             finished = candidate.finish_reason == "stop"
             candidate.answer = await self.answers.extract(candidate.text) if finished else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -132,7 +132,3 @@ def cut(value: Any) -> bool:
 
 def any_of(record: Record, names: Iterable[str]) -> bool:
     return any(name in record for name in names)
-
-
-def all_lists(record: Record, names: Sequence[str]) -> bool:
-    return all(isinstance(record.get(name), list) for name in names)
