@@ -57,7 +57,7 @@ test-wheel: $(VENV)/.ready  ## build the wheel and use it in a clean environment
 test-deploy: $(VENV)/.ready  ## check docker-compose.yml and run its services as local processes
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/deploy
 
-test-browser: $(VENV)/.ready  ## open Flower's page in headless Chromium
+test-browser: $(VENV)/.ready  ## open the report's page and Flower's in headless Chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/browser
 
 lock: .venv-lock/.ready  ## pin the newest allowed versions in requirements/
