@@ -64,7 +64,7 @@ test-wheel: $(VENV)/.ready  ## build the wheel and use it in a clean environment
 test-deploy: $(VENV)/.ready  ## check docker-compose.yml and run its services as local processes
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/deploy
 
-test-browser: $(VENV)/.ready  ## open Flower's page in headless Chromium
+test-browser: $(VENV)/.ready  ## open the report's page and Flower's in headless Chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/browser
 
 audit:  ## ask for known vulnerabilities of the pinned packages
