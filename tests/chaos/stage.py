@@ -142,6 +142,7 @@ class Stage(Shop):
         running = [process for process in self.processes if process.poll() is None]
         for process in reversed(running):
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
         for process in running:
             process.wait(timeout=seconds)
         surprises = {process.returncode for process in self.processes} - self.expected
