@@ -99,7 +99,7 @@ class Runtime:
     def drain(self) -> None:
         """Stop taking work and abort what is in flight, keeping what was finished; safe in a signal handler."""
         self._draining.set()
-        self._loop.call_soon_threadsafe(self._cancel_all, "drained")
+        self._loop.call_soon_threadsafe(self._leave_in_time)
 
     def close(self) -> None:
         """Drain, wait for the commits, and leave: the engine is closed and the heartbeat says goodbye.
@@ -107,10 +107,7 @@ class Runtime:
         Where the database takes no commit within `drain_seconds` the process ends at once, and its leases run out.
         """
         self.drain()
-        try:
-            self._on_loop(self._land()).result(timeout=self._options.drain_seconds)
-        except TimeoutError:
-            self._abandon()
+        self._on_loop(self._land()).result()
         self._beating.cancel()
         try:
             self._on_loop(self._beat(stopped=True)).result(timeout=self._options.drain_seconds)
@@ -205,11 +202,15 @@ class Runtime:
         finally:
             os._exit(ENGINE_DIED_STATUS)
 
+    def _leave_in_time(self) -> None:
+        self._cancel_all("drained")
+        self._loop.call_later(self._options.drain_seconds, self._abandon)
+
     def _abandon(self) -> None:
         """The threads that wait for a commit cannot be ended, and would keep the process until the database is back."""
-        log.critical("the database does not answer, this worker leaves without what %d queries hold", len(self._flight))
-        self._pool.close()
-        os._exit(os.EX_TEMPFAIL)
+        if self._flight:
+            log.critical("the database does not answer, this worker leaves without %d results", len(self._flight))
+            os._exit(os.EX_TEMPFAIL)
 
     # --- plumbing ---------------------------------------------------------------------------------------------------
 

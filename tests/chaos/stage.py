@@ -15,12 +15,9 @@ from typing import Any
 
 import psutil
 import psycopg
-from click.testing import CliRunner
 from sqlalchemy import text
 
-from cli.main import cli
 from models.database import Database, upgrade
-from models.settings import settings
 from tests.commands import Shop
 from tests.servers import tail, wait_until
 
@@ -145,6 +142,7 @@ class Stage(Shop):
         running = [process for process in self.processes if process.poll() is None]
         for process in reversed(running):
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
         for process in running:
             process.wait(timeout=seconds)
         surprises = {process.returncode for process in self.processes} - self.expected
@@ -177,17 +175,6 @@ class Stage(Shop):
     ) -> subprocess.CompletedProcess[str]:
         return super().tts(*arguments, check=check, timeout=timeout)
 
-    def command_here(self, *arguments: str) -> str:
-        """A command that ends, in this process: what is under test are the others. Returns what it printed."""
-        settings.cache_clear()
-        try:
-            with contextlib.chdir(self.directory):
-                done = CliRunner().invoke(cli, arguments, env=self.environment, catch_exceptions=False)
-        finally:
-            settings.cache_clear()
-        assert done.exit_code == 0, done.output
-        return done.output
-
     # --- the record ---------------------------------------------------------------------------------------------------
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
@@ -211,7 +198,7 @@ class Stage(Shop):
         """A job of `count` problems with `samples` samples each; returns its number."""
         self.problems(count)
         vote = ("-s", "majority_vote") if "-s" not in options else ()
-        self.command_here("submit", "problems.jsonl", "-g", generator, *vote, "-b", str(samples), *options)
+        self.tts("submit", "problems.jsonl", "-g", generator, *vote, "-b", str(samples), *options)
         return int(self.scalar("SELECT MAX(id) FROM job"))
 
     def wait_for(self, condition: Any, what: str = "the database to say so", seconds: float = WAIT_SECONDS) -> None:

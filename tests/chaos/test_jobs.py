@@ -52,7 +52,7 @@ def test_a_cap_reached_in_the_middle_of_trouble(stage: Stage) -> None:
     assert spent == stage.scalar("SELECT SUM(samples) FROM usage WHERE NOT reused")
     assert stage.scalar("SELECT SUM(samples) FROM usage WHERE disposition = 'wasted'") > 0
     assert stage.scalar(DONE) == stage.scalar("SELECT COUNT(*) FROM query WHERE state <> 'pending'") < 20
-    stage.command_here("resume", "1", "--job-budget", "100")
+    stage.tts("resume", "1", "--job-budget", "100")
     stage.wait_done()
     check(stage, queries=20)
 

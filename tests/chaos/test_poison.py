@@ -65,7 +65,7 @@ def test_what_no_engine_can_answer_fails_alone(stage: Stage, tmp_path: Path) -> 
     with recorded_engine(tmp_path, free_port(), latency=0.1) as engine:
         stage.wait_for(engine.accepts, "the engine")
         stage.add_generator("served", **entry(engine))
-        stage.command_here("submit", "problems.jsonl", "-g", "served", "-s", "majority_vote", "-b", "2")
+        stage.tts("submit", "problems.jsonl", "-g", "served", "-s", "majority_vote", "-b", "2")
         stage.scheduler()
         worker = stage.worker("served")
         stage.wait_done()
@@ -98,7 +98,7 @@ def test_an_engine_that_dies_pauses_the_job_and_its_return_goes_on(stage: Stage,
         assert worker.poll() is None
         engine.start()
         stage.wait_for(engine.accepts, "the engine")
-        stage.command_here("resume", "1")
+        stage.tts("resume", "1")
         stage.wait_done()
         completed = engine.completed()
     check(stage, queries=60)
@@ -117,9 +117,7 @@ def test_a_grader_that_never_ends(stage: Stage) -> None:
     (stage.directory / "problems.jsonl").write_text(
         "".join(json.dumps({"id": f"k{n}", "prompt": f"{n}?", "answer": "1+x"}) + "\n" for n in range(3))
     )
-    stage.command_here(
-        "submit", "problems.jsonl", "-g", "endless", "-s", "majority_vote", "-b", "4", "-t", "math-boxed"
-    )
+    stage.tts("submit", "problems.jsonl", "-g", "endless", "-s", "majority_vote", "-b", "4", "-t", "math-boxed")
     stage.scheduler()
     worker = stage.worker("endless")
 

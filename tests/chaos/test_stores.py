@@ -66,8 +66,8 @@ def test_one_bell_delivered_ten_times_at_once(stage: Stage, empty_redis_url: str
     first = stage.worker("steady")
     stage.ready(first)
     first.send_signal(signal.SIGSTOP)
-    stage.wait_for(lambda: stage.scalar("SELECT COUNT(*) FROM query WHERE state = 'queued'") > 0, "bells to wait")
     with redis.Redis.from_url(empty_redis_url) as client:
+        stage.wait_for(lambda: client.keys(f"{KEY_PREFIX}tts.solve.*"), "bells to wait")
         copied = 0
         for key in client.keys(f"{KEY_PREFIX}tts.solve.*"):
             for message in client.lrange(key, 0, -1):

@@ -65,10 +65,11 @@ def test_killed_after_generation_before_the_commit(stage: Stage) -> None:
 def test_killed_after_the_commit_before_the_acknowledgement(stage: Stage, empty_redis_url: str) -> None:
     """The bell is delivered again, finds its query answered, and nothing is drawn."""
     stage.submit(1, generator="steady")
-    stage.scheduler()
+    scheduler = stage.scheduler()
     with wire_to(make_url(empty_redis_url).port or 6379) as wire:
         worker = stage.worker("steady", TTS_BROKER_URL=f"redis://127.0.0.1:{wire.port}/0")
         stage.wait_running()
+        stage.kill(scheduler)  # or it would end the job, and with it every claim
         wire.silence()
         stage.wait_for(lambda: stage.scalar(DONE) == 1)
         stage.kill(worker)
@@ -79,6 +80,7 @@ def test_killed_after_the_commit_before_the_acknowledgement(stage: Stage, empty_
         stage.worker("steady")
         stage.wait_for(lambda: client.hlen(f"{KEY_PREFIX}unacked") == 0, "the bell to be answered")
         assert not client.exists(f"{KEY_PREFIX}unacked_index")
+    stage.scheduler()
     stage.wait_done()
     check(stage, queries=1)
     assert stage.query("SELECT number, state FROM attempt") == [(1, "done")]
@@ -141,7 +143,7 @@ def test_cancel_stops_the_engine_within_five_seconds(stage: Stage, tmp_path: Pat
         stage.wait_for(engine.accepts, "the engine")
         stage.worker("served")
         stage.wait_for(lambda: engine.in_flight() >= 4, "generation to be under way")
-        stage.command_here("cancel", "1")
+        stage.tts("cancel", "1")
         cancelled_at = stage.now().timestamp()
         stage.wait_for(lambda: engine.in_flight() == 0, "generation to end")
         pause(1.0)
