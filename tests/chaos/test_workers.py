@@ -119,13 +119,14 @@ def test_a_rolling_restart_under_load(stage: Stage) -> None:
     """Every worker is replaced in turn while the job runs: nobody's fault, nothing lost, nothing drawn twice."""
     stage.environment["TTS_LEASE_SECONDS"] = "20"  # a busy machine must not look like a dead one here
     stage.scheduler()
-    old = [stage.worker(), stage.worker()]
+    old = [stage.worker("steady"), stage.worker("steady")]
     stage.ready(*old)
     for round_, worker in enumerate(old):
-        new = stage.worker()
+        new = stage.worker("steady")
         stage.ready(new)
-        job = stage.submit(30, "--seed", str(round_))
-        stage.wait_running()
+        job = stage.submit(30, "--seed", str(round_), generator="steady")
+        under_way = "SELECT COUNT(*) FROM query WHERE state IN ('running', 'done')"
+        stage.wait_for(lambda: stage.scalar(under_way) > 30 * round_, "the job to be under way")  # noqa: B023
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=120) == 0
         stage.wait_done(job)

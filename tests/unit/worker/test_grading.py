@@ -192,12 +192,13 @@ async def test_closing_ends_the_processes_and_later_comparisons() -> None:
 
 
 LONELY = """
-import asyncio, os, signal, time
+import asyncio, os, pathlib, signal, sys, time
 from worker.grading import GradingPool
 
 async def main():
     pool = GradingPool(time_limit=600)
-    print(await asyncio.wrap_future(pool._started().schedule(os.getpid)), flush=True)
+    child = await asyncio.wrap_future(pool._started().schedule(os.getpid))
+    pathlib.Path(sys.argv[1]).write_text(str(child))
     pool._started().schedule(time.sleep, args=(600,))
     time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -213,11 +214,10 @@ async def test_a_comparison_ends_with_the_process_that_wanted_it(tmp_path: Path)
     script.write_text(LONELY)
     root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, script, tmp_path / "child"]
+    done = await asyncio.to_thread(subprocess.run, command, env=environment)
     assert done.returncode == -signal.SIGKILL
-    child = int(done.stdout)
+    child = int((tmp_path / "child").read_text())
     wait_until(lambda: not psutil.pid_exists(child), what="the grading process to be gone")
 
 
