@@ -43,7 +43,7 @@ class Drama:
         self._broker = OwnRedis(directory / "redis")
         self._broker.start()
         self._wire = Wire(("127.0.0.1", self._broker.port))
-        self._server = OwnPostgres(directory / "postgres", connections=60)
+        self._server = OwnPostgres(connections=60)
         self._server.start()
         self.stage = Stage(directory, self._server.url, f"redis://127.0.0.1:{self._wire.port}/0")
         self.stage.expected = STATUSES
@@ -80,7 +80,7 @@ class Drama:
         self.stage.close()
         self._wire.close()
         self._broker.stop()
-        self._server.stop()
+        self._server.close()
 
     # --- the service --------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,6 @@ class OwnRedis:
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._directory = directory
         self._stack = contextlib.ExitStack()
         self._server: subprocess.Popen[bytes]
 
@@ -59,16 +59,17 @@ class OwnRedis:
 class OwnPostgres:
     """A server of its own; `connections` is the most it takes at once."""
 
-    def __init__(self, directory: Path, connections: int = 100) -> None:
+    def __init__(self, connections: int = 100) -> None:
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self._directory = directory
         self._connections = connections
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self._stack = contextlib.ExitStack()
         self._server: subprocess.Popen[bytes]
-        self._directory.mkdir()
+        # Not below a test's own directory, which is closed to the user that PostgreSQL runs as.
+        self._home = tempfile.TemporaryDirectory(prefix="tts-postgres-")
+        self._directory = Path(self._home.name)
         self._programs = _postgres_programs(self._directory, as_another=self._user is not None)
         self._make()
 
@@ -87,6 +88,10 @@ class OwnPostgres:
 
     def stop(self) -> None:
         self._stack.close()
+
+    def close(self) -> None:
+        self.stop()
+        self._home.cleanup()
 
     def kill(self) -> None:
         """As a power cut: its children notice that their parent is gone and leave, the next start recovers the log."""
@@ -140,10 +145,10 @@ def own_redis(directory: Path) -> Iterator[OwnRedis]:
 
 
 @contextlib.contextmanager
-def own_postgres(directory: Path, connections: int = 100) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(directory, connections)
+def own_postgres(connections: int = 100) -> Iterator[OwnPostgres]:
+    server = OwnPostgres(connections)
     server.start()
     try:
         yield server
     finally:
-        server.stop()
+        server.close()

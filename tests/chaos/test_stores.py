@@ -128,7 +128,7 @@ def test_the_broker_falls_silent(tmp_path: Path, postgres_url: str) -> None:
 @pytest.mark.slow
 def test_postgres_restarted_killed_and_out_of_connections(tmp_path: Path, empty_redis_url: str) -> None:
     with (
-        own_postgres(tmp_path / "postgres", connections=30) as server,
+        own_postgres(connections=30) as server,
         on_stage(tmp_path, server.url, empty_redis_url) as stage,
     ):
         stage.submit(4 * COUNT)

@@ -76,8 +76,8 @@ def test_a_search_becomes_a_job_whose_costs_are_unknown(database: Database, tmp_
         costs = job_costs(connection, JobSpecification(**rows(database, JOB)[0].specification))
     assert costs.architecture is None, "whoever asks for its FLOPs is told that they are unknown"
     [result] = query_rows(database, said["job_id"])
-    assert (result["tokens"], result["gpu_seconds"], result["samples"]) == (None, None, 4)
-    assert [one["tokens"] for one in candidate_rows(database, said["job_id"])] == [None] * 4
+    assert (result["generated_tokens"], result["gpu_seconds"], result["samples"]) == (None, None, 4)
+    assert [one["generated_tokens"] for one in candidate_rows(database, said["job_id"])] == [None] * 4
 
 
 def test_what_the_recording_tells_of_tokens_is_kept(database: Database, tmp_path: Path) -> None:
