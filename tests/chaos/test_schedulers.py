@@ -68,7 +68,7 @@ def test_one_that_takes_itself_for_the_leader(stage: Stage) -> None:
     second = stage.scheduler()
     stage.ready(second)
     locked = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    with stage.holding("SELECT id FROM job FOR NO KEY UPDATE") as lock:
+    with stage.holding("SELECT id FROM job FOR UPDATE") as lock:
         worker = stage.worker("steady")
         stage.wait_blocked("SELECT job.cap_amount")
         with stopped(first):
