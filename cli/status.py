@@ -81,7 +81,7 @@ def read_status(database: Database, wanted: str) -> dict[str, Any]:
 
 
 def _bins(connection: Connection, job_id: int) -> list[dict[str, Any]]:
-    return snapshots.bins(connection, job_id, [name for name, entry in registry.STRATEGIES.items() if entry.samples])
+    return snapshots.bins(connection, job_id, registry.sampling())
 
 
 def _worker(process: Any, now: datetime) -> dict[str, Any]:

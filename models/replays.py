@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from models.ballots import choose, draw_orders, elect, elect_weighted
@@ -24,19 +26,19 @@ JUDGED: list[Key] = [(strategy, how) for strategy in ("best_of_n", "weighted_vot
 ADAPTIVE: Key = ("adaptive_consistency", None)
 
 
-class Way:
+class Way(ABC):
     """One way to look at k of a query's samples, k from 1 to `most`."""
 
     def __init__(self, most: int) -> None:
         self.most = most
 
+    @abstractmethod
     def curves(self, samples: Samples) -> dict[Key, np.ndarray]:
         """(most,) the expected correctness of each way to choose."""
-        raise NotImplementedError
 
+    @abstractmethod
     def costs(self, samples: Samples) -> np.ndarray:
         """(2, units, most) the cost of k samples, without and with their scoring."""
-        raise NotImplementedError
 
 
 class Subsets(Way):

@@ -102,8 +102,7 @@ class Reconciler:
 
 
 def _staged() -> dict[str, list[str]]:
-    votes = [name for name, entry in registry.STRATEGIES.items() if entry.samples]
-    return {name: votes for name, entry in registry.STRATEGIES.items() if entry.scheduled}
+    return {name: registry.sampling() for name, entry in registry.STRATEGIES.items() if entry.scheduled}
 
 
 def _in_state(state: str) -> Select[str, int]:

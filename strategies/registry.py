@@ -127,6 +127,11 @@ STRATEGIES = {
 }
 
 
+def sampling() -> list[str]:
+    """The strategies that spend their budget on independent samples, among which a probe's count."""
+    return [name for name, entry in STRATEGIES.items() if entry.samples]
+
+
 def find(name: str) -> Entry:
     """The strategy called `name`, ours or a package's; dashes and underscores are the same.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cli import output
+
 Job = dict[str, Any]
 Pair = dict[str, Any]
 NAMES = {"flops": "FLOPs", "tokens": "tokens"}
@@ -37,7 +39,9 @@ def _conclusion(jobs: Sequence[Job], pairs: Sequence[Pair]) -> str:
         return "Only an oracle was run." if oracle else "Accuracy is unknown: no answer could be graded."
     unit = next((unit for unit in ("flops", "tokens") if all(job["per_query"][unit] for job in graded)), None)
     best = max(graded, key=lambda job: (job["accuracy"], -job["per_query"][unit] if unit else -job["job_id"]))
-    reached = f"{percent(best['accuracy'])} ({100 * best['accuracy_low']:.1f} to {100 * best['accuracy_high']:.1f})"
+    reached = (
+        f"{output.percent(best['accuracy'])} ({100 * best['accuracy_low']:.1f} to {100 * best['accuracy_high']:.1f})"
+    )
     if len(graded) == 1:
         return f"{best['label']} answers {reached} of {best['graded']} problems right."
     sentence = f"{best['label']} does best, {reached} of {best['graded']} problems right"
@@ -71,10 +75,6 @@ def comparison(a: Job, b: Job, pair: Pair) -> str:
 
 def points(pair: Pair) -> str:
     return f"{100 * pair['gain']:+.1f} points (95 %: {100 * pair['low']:+.1f} to {100 * pair['high']:+.1f})"
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def times(ratio: float) -> str:
