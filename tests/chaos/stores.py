@@ -27,6 +27,7 @@ class OwnRedis:
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._directory = directory
         self._stack = contextlib.ExitStack()
         self._server: subprocess.Popen[bytes]
 
