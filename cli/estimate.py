@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +49,8 @@ def estimate(job: dict[str, Any], as_json: bool) -> None:
     database, reader = _database(), reader_of(job)
     request = request_of(job, reader, database)
     specification, models = specify(request)
-    made = estimation.estimate(
-        _usable(reader, job["skip_bad"]), specification, models.costs, _experience(database, specification)
-    )
+    usable = _referenced(_usable(reader, job["skip_bad"]), specification)
+    made = estimation.estimate(usable, specification, models.costs, _experience(database, specification))
     if not made.queries:
         raise UserError(f"{job['source']}: no usable row; correct the file")
     covered = _covered(made, request.job_budget)
@@ -89,6 +88,19 @@ def _usable(reader: DatasetReader, skip_bad: bool) -> Iterator[Row]:
             raise UserError(
                 f"{reader.where(row.number)}: {row.reason}; correct it, or leave such rows out with --skip-bad"
             )
+
+
+def _referenced(rows: Iterable[Row], specification: JobSpecification) -> Iterator[Row]:
+    """The rows, once it is known at their end that none lacks what an oracle reads."""
+    from scheduler.checks import check_references
+    from scheduler.extensions import is_oracle
+
+    total = referenced = 0
+    for row in rows:
+        total, referenced = total + 1, referenced + (row.answer is not None)
+        yield row
+    if is_oracle(specification.verifier):
+        check_references(specification.verifier, total, referenced)
 
 
 def _database() -> Database | None:

@@ -16,14 +16,14 @@ BATCH = 1000
 def check_dataset(connection: Connection, specification: JobSpecification, dataset_id: int) -> None:
     """Raises UserError, naming the option, where the problems lack something that the job reads."""
     if is_oracle(specification.verifier):
-        _check_references(connection, specification.verifier, dataset_id)
+        check_references(specification.verifier, *references(connection, dataset_id))
     difficulty = difficulty_of(connection, specification, dataset_id)
     if isinstance(difficulty, Recorded) and difficulty.oracle:
         _check_recorded(connection, specification.generator, difficulty, dataset_id)
 
 
-def _check_references(connection: Connection, verifier: str | None, dataset_id: int) -> None:
-    total, referenced = references(connection, dataset_id)
+def check_references(verifier: str | None, total: int, referenced: int) -> None:
+    """Raises UserError where an oracle would have to judge problems without a reference answer."""
     if referenced < total:
         raise UserError(
             f"--verifier: {verifier} reads the reference answers, and {total - referenced} of {total} problems have none; "

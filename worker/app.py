@@ -32,7 +32,7 @@ def make_app(broker_url: str, runtime: Runtime | None = None) -> Celery:
         assert runtime is not None, "only a worker's app runs tasks"
         runtime.solve((query_id, stage, alone))
 
-    app.task(name=SOLVE_TASK, ignore_result=True, Strategy="worker.app:careful_strategy")(solve)
+    app.task(name=SOLVE_TASK, ignore_result=True, shared=False, Strategy="worker.app:careful_strategy")(solve)
     return app
 
 

@@ -111,3 +111,15 @@ def test_bad_rows_are_named_or_left_out(desk: Desk, problems: str) -> None:
     assert refused.code == 2
     assert "problems.jsonl line 11" in refused.stderr
     assert desk.tts("estimate", problems, "-g", "fast", "--skip-bad", "--json").json["queries"] == 10
+
+
+def test_an_oracle_needs_every_reference_answer(desk: Desk, problems: str) -> None:
+    options = ("estimate", problems, "-g", "fast", "-s", "best_of_n", "-v", "exact")
+    assert desk.tts(*options).code == 0
+    with Path(problems).open("a") as stream:
+        stream.write('{"prompt": "What is 11 + 1?"}\n')
+    refused = desk.tts(*options)
+    assert (refused.code, "exact reads the reference answers, and 1 of 11 problems have none" in refused.stderr) == (
+        2,
+        True,
+    )
