@@ -68,7 +68,8 @@ def write(
         [
             "Arithmetic models trained from nothing by `make lab`; docs/tiny-models.md tells what they read and write.",
             f"Written by `python -m lab card`: {len(problems)} held-out problems, {samples} samples each at temperature",
-            f"{temperature:g}; means over problems with 95 % intervals (bootstrap over problems).",
+            f"{temperature:g}; means over problems with 95 % intervals (bootstrap over problems). A candidate's score is that of its",
+            "least step.",
         ],
         _sizes(family),
         _levels(rows, missteps(problems, measured.greedy), _spread(measured)),

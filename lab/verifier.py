@@ -83,3 +83,9 @@ def scores(model: LlamaForCausalLM, candidates: Sequence[tuple[str, Sequence[str
         for index, (_, spans) in zip(chunk, tagged, strict=True):
             found[index] = [next(flat) for _ in spans]
     return found
+
+
+def aggregate(steps: Sequence[float]) -> float:
+    """The score of a solution, or of as much of it as there is: that of its least step (Lightman et al., 2305.20050,
+    appendix F, have the product and the minimum). Behind a wrong step this verifier comes to trust the right ones again."""
+    return min(steps)

@@ -8,6 +8,9 @@ from typing import Literal
 
 Aggregation = Literal["last", "min", "prod", "mean"]
 
+MEANING = "how step scores become one: last, min, prod, mean"
+"""What the parameter `aggregation` does."""
+
 _FUNCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "last": lambda scores: scores[-1],
     "min": min,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strategies.aggregation import MEANING, Aggregation
 from strategies.search import MOST_STEPS, Search, by_score, merge, shares
 from strategies.task import Candidate, Solution, Task
 
@@ -16,10 +17,11 @@ class BeamSearch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     beam_width: int = Field(4, ge=1, description="M: children of each branch that is kept")
+    aggregation: Aggregation = Field("last", description=MEANING)
     max_steps: int = Field(MOST_STEPS, ge=1, description="steps after which unfinished branches are given up")
 
     async def solve(self, task: Task) -> Solution:
-        search, width = Search(task), self._width(task)
+        search, width = Search(task, self.aggregation), self._width(task)
         finished: list[Candidate] = []
         children = await search.first(range(width))
         for depth in range(1, self.max_steps + 1):

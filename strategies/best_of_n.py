@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.aggregation import Aggregation
+from strategies.aggregation import MEANING, Aggregation
 from strategies.sampling import GREEDY_FIRST, draw_samples, score_all
 from strategies.task import Solution, Task
 from strategies.votes import classify
@@ -14,7 +14,7 @@ class BestOfN(BaseModel):
     """N samples, the highest verifier score wins; a candidate without an answer abstains."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
+    aggregation: Aggregation = Field("last", description=MEANING)
     greedy_first: bool = Field(False, description=GREEDY_FIRST)
 
     async def solve(self, task: Task) -> Solution:

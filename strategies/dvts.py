@@ -7,6 +7,7 @@ import asyncio
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strategies.aggregation import MEANING, Aggregation
 from strategies.search import MOST_STEPS, Search, by_score, merge, shares
 from strategies.task import Candidate, Solution, Task
 
@@ -16,10 +17,11 @@ class Dvts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     beam_width: int = Field(4, ge=1, description="M: next steps that a tree chooses from")
+    aggregation: Aggregation = Field("last", description=MEANING)
     max_steps: int = Field(MOST_STEPS, ge=1, description="steps after which an unfinished tree is given up")
 
     async def solve(self, task: Task) -> Solution:
-        search = Search(task)
+        search = Search(task, self.aggregation)
         trees = max(1, task.width // self.beam_width)
         # Where M does not divide N, some trees choose from one step more.
         widths = shares(task.width, [1.0] * trees)

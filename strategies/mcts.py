@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strategies.aggregation import MEANING, Aggregation
 from strategies.search import MOST_STEPS, Search, is_whole, merge
 from strategies.task import Candidate, Solution, Task
 
@@ -66,10 +67,11 @@ class Mcts(BaseModel):
         "prm", description="a step's value: its score, or that of a greedy rollout"
     )
     answer: Literal["vote", "most_visited"] = Field("vote", description="the weighted vote, or the most visited branch")
+    aggregation: Aggregation = Field("last", description=MEANING)
     max_steps: int = Field(MOST_STEPS, ge=1, description="steps after which a branch is given up")
 
     async def solve(self, task: Task) -> Solution:
-        search, root = Search(task), Node()
+        search, root = Search(task, self.aggregation), Node()
         finished: list[Candidate] = []
         idle = 0
         while len(finished) < task.width and idle < IDLE_ROUNDS and not search.exhausted:

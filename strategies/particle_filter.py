@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strategies.aggregation import MEANING, Aggregation
 from strategies.search import MOST_STEPS, Search, by_score
 from strategies.seeds import seed_for
 from strategies.task import Candidate, Solution, Task
@@ -45,10 +46,11 @@ class ParticleFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     answer: Literal["best", "vote"] = Field("best", description="the highest final score, or the particles' vote")
+    aggregation: Aggregation = Field("last", description=MEANING)
     max_steps: int = Field(MOST_STEPS, ge=1, description="steps after which unfinished particles are given up")
 
     async def solve(self, task: Task) -> Solution:
-        search = Search(task)
+        search = Search(task, self.aggregation)
         particles = await search.score(await search.first(range(task.width)))
         for depth in range(1, self.max_steps):
             if all(particle.finish_reason == "stop" for particle in particles):

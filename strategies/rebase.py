@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from strategies.aggregation import MEANING, Aggregation
 from strategies.search import MOST_STEPS, Search, shares
 from strategies.task import Candidate, Solution, Task
 
@@ -16,10 +17,11 @@ class Rebase(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     balance: float = Field(0.2, gt=0, description="temperature of the softmax over scores")
+    aggregation: Aggregation = Field("last", description=MEANING)
     max_steps: int = Field(MOST_STEPS, ge=1, description="steps after which unfinished branches are given up")
 
     async def solve(self, task: Task) -> Solution:
-        search, left = Search(task), task.width
+        search, left = Search(task, self.aggregation), task.width
         finished: list[Candidate] = []
         children = await search.first(range(left))
         for depth in range(1, self.max_steps + 1):

@@ -1,4 +1,4 @@
-"""What the step-wise searches share: children drawn side by side and scored by their newest step, and the final vote."""
+"""What the step-wise searches share: children drawn side by side, scored step by step, and the final vote."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
+from strategies.aggregation import Aggregation, aggregate
 from strategies.sampling import gather, score_of
 from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, verdict
@@ -22,12 +23,14 @@ Place = tuple[Candidate, int]
 
 
 class Search:
-    """One query's tree. `nodes` holds every candidate made for it; `exhausted` tells that the budget ran out."""
+    """One query's tree. `nodes` holds every candidate made for it; `exhausted` tells that the budget ran out. A branch is
+    worth what `aggregation` makes of the scores of its steps so far."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, aggregation: Aggregation) -> None:
         assert task.verifier is not None, "the strategy needs a verifier"
         self.task = task
         self.verifier = task.verifier
+        self.aggregation = aggregation
         self.nodes: list[Candidate] = []
         self.exhausted = False
 
@@ -72,19 +75,29 @@ class Search:
         return children
 
     async def score(self, children: Sequence[Candidate]) -> list[Candidate]:
-        """The children that ended, or whose step did, each with the score of its newest step.
+        """The children that ended, or whose step did, each with its score. Of branches scored at every step only the
+        newest one is read.
 
         A truncated step is not an end, and nobody can judge a step that is not there: such branches end here.
         """
         judged = [child for child in children if is_whole(child)]
 
         async def judge(child: Candidate) -> None:
-            child.score = await score_of(self.verifier, child, "last")
+            child.score = await self._worth(child)
 
         async with asyncio.TaskGroup() as group:
             for child in judged:
                 group.create_task(judge(child))
         return judged
+
+    async def _worth(self, child: Candidate) -> float:
+        if self.aggregation == "last":
+            return await score_of(self.verifier, child, "last")
+        before = [node.step_scores[-1] if node.step_scores else None for node in child.lineage[:-1]]
+        known = [score for score in before if score is not None]
+        if len(known) < len(before):  # a rollout's steps were not judged one by one
+            return await score_of(self.verifier, child, self.aggregation)
+        return aggregate([*known, await score_of(self.verifier, child, "last")], self.aggregation)
 
     async def vote(self, finished: Sequence[Candidate]) -> Solution:
         """The answer whose finished branches' scores sum highest, as in `weighted_vote`."""

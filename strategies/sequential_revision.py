@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.aggregation import Aggregation
+from strategies.aggregation import MEANING, Aggregation
 from strategies.sampling import gather, sample_count, score_all
 from strategies.task import Budget, Candidate, Solution, Task
 from strategies.votes import classify, elect, one_vote, verdict
@@ -48,7 +48,7 @@ class SequentialRevision(BaseModel):
         None, description="what chooses, in a chain and among them: verifier (where there is one) or vote"
     )
     feedback: bool = Field(False, description="name the step that the verifier scores lowest behind each attempt")
-    aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
+    aggregation: Aggregation = Field("last", description=MEANING)
 
     def shape(self, budget: Budget, width: int) -> tuple[int, int]:
         """Chains and their length: together never more than N attempts. `width` as in `strategies.task.Task`."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from strategies.aggregation import Aggregation
+from strategies.aggregation import MEANING, Aggregation
 from strategies.sampling import GREEDY_FIRST, draw_samples, score_all
 from strategies.task import Candidate, Solution, Task
 from strategies.votes import classify, elect, verdict
@@ -17,7 +17,7 @@ class WeightedVote(BaseModel):
     """N samples; the answer whose candidates' verifier scores sum highest (Snell et al., 2408.03314, section 5.1)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    aggregation: Aggregation = Field("last", description="how step scores become one: last, min, prod, mean")
+    aggregation: Aggregation = Field("last", description=MEANING)
     keep_top: float = Field(1.0, gt=0, le=1, description="first keep only this best-scored fraction")
     greedy_first: bool = Field(False, description=GREEDY_FIRST)
 

@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from tests.chaos.drama import Drama
@@ -25,6 +26,7 @@ def main() -> int:
     try:
         drama.play(60 * given.minutes)
     except AssertionError as violation:
+        traceback.print_exc()
         print(f"VIOLATED: {violation}\nlogs: {directory}", file=sys.stderr)
         print(f"repeat with: make chaos SEED={seed} MINUTES={given.minutes:g}", file=sys.stderr)
         return 1

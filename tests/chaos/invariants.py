@@ -21,14 +21,18 @@ def check(stage: Stage, *, job: int = 1, queries: int, samples: int = 2, failed:
 def ended_once(stage: Stage, job: int, queries: int, failed: int = 0) -> None:
     """I1: every query has exactly one terminal state, and was carried out once."""
     states = dict(stage.query(f"SELECT state, COUNT(*) FROM query WHERE job_id = {job} GROUP BY state"))
-    assert sum(states.values()) == queries
+    assert sum(states.values()) == queries, f"job {job}: {states}"
     assert states.get("failed", 0) == failed, states
     assert not states.keys() & {"pending", "queued", "running"}, states
-    assert stage.scalar(f"SELECT COUNT(*) FROM query WHERE job_id = {job} AND ended_at IS NULL") == 0
-    assert stage.scalar(f"SELECT COUNT(*) FROM attempt WHERE job_id = {job} AND state = 'running'") == 0
+    endless = stage.query(f"SELECT id, state FROM query WHERE job_id = {job} AND ended_at IS NULL")
+    assert not endless, f"job {job}: {endless}"
+    running = stage.query(f"SELECT id, query_id, number FROM attempt WHERE job_id = {job} AND state = 'running'")
+    assert not running, f"job {job}: {running}"
     once = f"SELECT query_id FROM attempt WHERE job_id = {job} AND state = 'done' GROUP BY query_id, stage"
-    assert stage.scalar(f"SELECT COUNT(*) FROM ({once} HAVING COUNT(*) > 1) twice") == 0
-    assert stage.scalar(f"SELECT COUNT(*) FROM ({once}) one") >= states.get("done", 0)
+    twice = stage.query(f"{once} HAVING COUNT(*) > 1")
+    assert not twice, f"job {job}: {twice}"
+    carried_out = stage.scalar(f"SELECT COUNT(*) FROM ({once}) one")
+    assert carried_out >= states.get("done", 0), f"job {job}: {carried_out} of {states}"
 
 
 def every_row_once(stage: Stage, job: int, candidates: int, *, exactly: bool = True) -> None:
@@ -37,10 +41,11 @@ def every_row_once(stage: Stage, job: int, candidates: int, *, exactly: bool = T
         "SELECT COUNT(*), COUNT(DISTINCT p.key) FROM query q JOIN problem p ON p.id = q.problem_id "
         f"WHERE q.job_id = {job}"
     )[0]
-    assert rows == keys
+    assert rows == keys, f"job {job}: {rows} rows, {keys} keys"
     found = stage.query(f"SELECT query_id, path FROM candidate WHERE job_id = {job}")
-    assert len(found) == len(set(found))
-    assert len(found) == candidates if exactly else len(found) >= candidates
+    assert len(found) == len(set(found)), f"job {job}: {len(found)} candidates, {len(set(found))} places"
+    enough = len(found) == candidates if exactly else len(found) >= candidates
+    assert enough, f"job {job}: {len(found)} candidates, not {candidates}"
 
 
 def ledger_adds_up(stage: Stage, job: int) -> None:
@@ -67,10 +72,11 @@ def ledger_adds_up(stage: Stage, job: int) -> None:
         == 0
     ), "what a lost attempt used is waste"
     spent, reserved, unit = stage.query(f"SELECT spent, reserved, cap_unit FROM job WHERE id = {job}")[0]
-    assert reserved == 0
-    assert stage.scalar(f"SELECT COALESCE(SUM(reserved), 0) FROM query WHERE job_id = {job}") == 0
+    still = stage.query(f"SELECT id, state, reserved FROM query WHERE job_id = {job} AND reserved <> 0")
+    assert (reserved, still) == (0, []), f"job {job}: {reserved} reserved, {still}"
     if unit == "samples":
-        assert spent == stage.scalar(f"SELECT COALESCE(SUM(samples), 0) FROM usage WHERE job_id = {job} AND NOT reused")
+        used = stage.scalar(f"SELECT COALESCE(SUM(samples), 0) FROM usage WHERE job_id = {job} AND NOT reused")
+        assert spent == used, f"job {job}: {spent} spent, {used} used"
 
 
 def drawn_again(stage: Stage, job: int, samples: int) -> None:

@@ -13,8 +13,8 @@ from worker.prefixes import added, reader_of
 from worker.verifiers.judge import Judge
 from worker.verifiers.label_token import TINY_PRM, LabelToken
 
-PROBLEM = ProblemView("p", "(47*36)+(5-812)")
-STEPS = [Step("47*36=1692\n"), Step("5-812=-807\n"), Step("1692-807=884")]
+PROBLEM = ProblemView("p", "(47*6)+(812-5)")
+STEPS = [Step("47*6=282\n"), Step("812-5=807\n"), Step("282+807=289")]
 
 
 async def scored(entry: ModelEntry, times: int) -> list[Scores]:

@@ -12,7 +12,7 @@ from benchmarks import processbench
 
 PROBLEM = "(68+90)+(38+91)"
 RIGHT = {"problem": PROBLEM, "steps": ["68+90=158", "38+91=129", "158+129=287", "####287"], "label": -1}
-WRONG = {"problem": PROBLEM, "steps": ["68+90=148", "38+91=129", "148+129=277", "####277"], "label": 0}
+WRONG = {"problem": PROBLEM, "steps": ["68+90=178", "38+91=129", "178+129=307", "####307"], "label": 0}
 OTHER = {"problem": "12+30", "steps": ["12+30=52", "####52"], "label": 0}
 
 

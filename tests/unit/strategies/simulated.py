@@ -109,16 +109,24 @@ class SimulatedVerifier:
     most: int = 10**9
     seed: int = 1
     scored: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    """What was read from its first step on, and not for its newest alone."""
 
     async def score(self, candidate: Candidate, *, last_only: bool = False) -> tuple[float, ...]:
-        assert last_only, "the newest step alone is scored"
         self.scored.append(candidate.path)
+        self.whole += [] if last_only else [candidate.path]
         await asyncio.sleep(0)
-        dice = random.Random(seed_for(self.seed, "verifier", candidate.path))
-        true = 0.2 if "wrong" in candidate.solution else 0.8
         if len(self.scored) > self.most:
             raise OSError("the verifier is gone")
-        return (self.given.get(candidate.path, true + self.noise * (2 * dice.random() - 1)),)
+        line = candidate.lineage
+        scores = tuple(map(self.of, line[-1:] if last_only else line))
+        candidate.step_scores = (None,) * (len(line) - len(scores)) + scores
+        return scores
+
+    def of(self, node: Candidate) -> float:
+        dice = random.Random(seed_for(self.seed, "verifier", node.path))
+        true = 0.2 if "wrong" in node.solution else 0.8
+        return self.given.get(node.path, true + self.noise * (2 * dice.random() - 1))
 
 
 def searched(width: int, model: SimulatedModel | Guesser, verifier: SimulatedVerifier | None = None) -> Task:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from strategies.aggregation import Aggregation, aggregate
 from strategies.registry import STRATEGIES, build
 from strategies.search import merge
 from strategies.task import Candidate, Solution
@@ -178,3 +179,33 @@ def test_what_an_earlier_attempt_drew_is_not_drawn_again(name: str) -> None:
     assert solution.answer == before.answer
     assert sorted(node.path for node in solution.candidates) == sorted(node.path for node in before.candidates)
     assert not known & set(model.drawn)
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHES if name != "lookahead"])
+@given(width=some.integers(1, 8), seed=some.integers(0, 10**6), how=some.sampled_from(["last", "min", "prod", "mean"]))
+def test_a_branch_is_worth_what_the_aggregation_makes_of_its_steps(
+    name: str, width: int, seed: int, how: Aggregation
+) -> None:
+    """Every step is read once, behind the one before."""
+    verifier = SimulatedVerifier(0.2, seed=seed)
+    solution = solve(name, width, SimulatedModel(0.5, seed=seed), verifier, aggregation=how)
+    scored = [node for node in solution.candidates if node.score is not None]
+    assert {node.path for node in scored} == set(verifier.scored)
+    assert len(verifier.scored) == len(set(verifier.scored))
+    assert not verifier.whole
+    for node in scored:
+        assert node.score == pytest.approx(aggregate([verifier.of(step) for step in node.lineage], how))
+
+
+@given(width=some.integers(4, 12), seed=some.integers(0, 10**6))
+def test_a_rollout_is_aggregated_over_all_its_steps(width: int, seed: int) -> None:
+    """Those that it passed were never judged, so that it is read from its first step on."""
+    verifier, k = SimulatedVerifier(0.2, seed=seed), 2
+    model = SimulatedModel(0.5, seed=seed)
+    solution = solve("lookahead", width, model, verifier, aggregation="min", lookahead=k)
+    nodes = {node.path: node for node in solution.candidates}
+    for node in (one for one in solution.candidates if one.score is not None and "g" not in one.path):
+        end = node
+        for _ in range(k):
+            end = nodes.get(f"{end.path}.g", end)
+        assert node.score == pytest.approx(min(verifier.of(step) for step in end.lineage))
