@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import comparison_page
 from benchmarks.comparison import Comparison, compare
-from benchmarks.studies import RESULTS, Run, Study, answer
+from benchmarks.studies import AGGREGATED, RESULTS, Run, Study, answer
 from lab.problems import MIXES, problem_set
 from models.database import Database, upgrade
 from scheduler.outcomes import Recorded, read_outcomes
@@ -36,8 +36,8 @@ def write_set(folder: Path, name: str, mix: str, problems: int) -> Path:
 
 def record(database: Database, dataset: Path, problems: int, samples: int) -> list[Recorded]:
     """The outcomes on one set; what has not been run is run."""
-    votes = Run("weighted_vote", samples, verifier="tiny-prm", parameters={"greedy_first": "true"})
-    searches = [Run("beam_search", width, verifier="tiny-prm") for width in WIDTHS]
+    votes = Run("weighted_vote", samples, verifier="tiny-prm", parameters={"greedy_first": "true", **AGGREGATED})
+    searches = [Run("beam_search", width, verifier="tiny-prm", parameters=AGGREGATED) for width in WIDTHS]
     jobs = answer(
         database.url, Study(dataset.stem, dataset.stem, dataset, problems, [votes, *searches], votes.strategy)
     )

@@ -88,10 +88,13 @@ class Point(NamedTuple):
     flops: float
 
 
+AGGREGATED = {"aggregation": "min"}
+"""How `tiny-prm` is asked, as was chosen on the development problems (docs/tiny-models.md)."""
+
 REPLAYED = {
     ("majority_vote", None): "majority_vote",
-    ("weighted_vote", "last"): "weighted_vote",
-    ("best_of_n", "last"): "best_of_n",
+    ("weighted_vote", AGGREGATED["aggregation"]): "weighted_vote",
+    ("best_of_n", AGGREGATED["aggregation"]): "best_of_n",
     ("pass@k", None): "pass@N (an oracle chooses)",
 }
 """What is told of the replayed job, by strategy and aggregation, and how it is called."""
@@ -118,10 +121,11 @@ def strategies(problems: int, budgets: Sequence[int], replay: int) -> Study:
         for name, entry in registry.STRATEGIES.items():
             if name not in ("greedy", "budget_forcing") and not entry.scheduled:  # tiny does not think
                 given = PARAMETERS[name](samples) if name in PARAMETERS else {}
+                given |= AGGREGATED if "aggregation" in entry.make.model_fields else {}
                 judged = entry.needs_verifier or entry.may_verify
                 found.append(Run(name, samples, verifier="tiny-prm" if judged else None, parameters=given))
     found.append(Run("greedy", 1, "tiny-large"))
-    last = Run("weighted_vote", replay, verifier="tiny-prm") if replay else None
+    last = Run("weighted_vote", replay, verifier="tiny-prm", parameters=AGGREGATED) if replay else None
     title = f"tiny with tiny-prm, {problems} held-out problems, uniform over the five levels"
     return Study("strategies", title, PROBLEMS, problems, found, "weighted_vote", replayed=last)
 

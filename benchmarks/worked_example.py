@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.studies import RESULTS, Run, Study, answer
+from benchmarks.studies import AGGREGATED, RESULTS, Run, Study, answer
 from benchmarks.tables import write_between
 from cli import decide_plot
 from models import decisions
@@ -48,7 +48,11 @@ def methods(budget: int) -> list[Method]:
     return [
         Method("A", "the larger model, greedy", Run("greedy", 1, "tiny-large")),
         Method("B", "self-consistency of 16", Run("majority_vote", 16)),
-        Method("C", "beam search of 16 with the reward model", Run("beam_search", 16, verifier=judged)),
+        Method(
+            "C",
+            "beam search of 16 with the reward model",
+            Run("beam_search", 16, verifier=judged, parameters=AGGREGATED),
+        ),
         Method("D", f"compute-optimal, {budget} at most", Run("compute_optimal", budget, verifier=judged)),
         Method("S", "the small model, greedy", Run("greedy", 1)),
     ]
