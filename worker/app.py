@@ -87,6 +87,7 @@ class EmbeddedWorker:
     def __init__(self, runtime: Runtime, broker_url: str) -> None:
         self._runtime = runtime
         app = make_app(broker_url, runtime)
+        app.set_default()  # where its pool's threads look the task up
         self._worker = WorkController(app=app, hostname=f"embedded@{runtime.worker_id}", **_consumer(runtime))
         self._thread = threading.Thread(target=self._worker.start, name="tts-celery", daemon=True)
         self._thread.start()
