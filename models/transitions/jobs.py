@@ -23,7 +23,7 @@ def pause_job(connection: Connection, job_id: int, reason: str) -> bool:
     """open -> paused; bells that no worker has answered yet are taken back, running queries end."""
     if not _job(connection, job_id, ["open"], "paused", reason=reason):
         return False
-    _unring(connection, job_id, "pending")
+    _unring(connection, job_id)
     return True
 
 
@@ -37,7 +37,7 @@ def cancel_job(connection: Connection, job_id: int, now: datetime) -> bool:
     live = ["loading", "open", "paused", "budget_exhausted"]
     if not _job(connection, job_id, live, "cancelled", reason="cancelled by the user", ended_at=now):
         return False
-    _unring(connection, job_id, "cancelled")
+    _unring(connection, job_id)
     connection.execute(
         update(QUERY)
         .where(QUERY.c.job_id == job_id, QUERY.c.state == "pending")
@@ -63,7 +63,7 @@ def end_job(
 def recall_bells(connection: Connection, job_id: int) -> None:
     """queued -> pending for what no worker has claimed yet."""
     _lock_job(connection, job_id)
-    _unring(connection, job_id, "pending")
+    _unring(connection, job_id)
 
 
 def change_job(connection: Connection, job_id: int, **values: Any) -> None:
@@ -110,16 +110,18 @@ def _lock_job(connection: Connection, job_id: int) -> None:
     connection.execute(select(JOB.c.id).where(JOB.c.id == job_id).with_for_update(key_share=True))
 
 
-def _unring(connection: Connection, job_id: int, state: str) -> None:
-    """queued -> pending | cancelled, refunding what was reserved."""
+def _unring(connection: Connection, job_id: int) -> None:
+    """queued -> pending, refunding what was reserved."""
     taken = connection.execute(
         update(QUERY)
         .where(QUERY.c.job_id == job_id, QUERY.c.state == "queued")
-        .values(state=state, rung_at=None)
+        .values(state="pending", rung_at=None)
         .returning(QUERY.c.reserved)
     ).scalars()
     book(connection, {job_id: (0.0, sum(taken))})
     # RETURNING shows a row as it has become, so its reservation could not go in the same statement.
     connection.execute(
-        update(QUERY).where(QUERY.c.job_id == job_id, QUERY.c.state == state, QUERY.c.reserved > 0).values(reserved=0.0)
+        update(QUERY)
+        .where(QUERY.c.job_id == job_id, QUERY.c.state == "pending", QUERY.c.reserved > 0)
+        .values(reserved=0.0)
     )

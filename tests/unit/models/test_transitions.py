@@ -120,6 +120,8 @@ def test_a_query_in_the_wrong_state_is_left_as_it_is(database: Database, clock: 
         if state in allowed:
             assert query_of(database, query_id).state == allowed[state]
             assert query_of(database, query_id) != before[query_id]
+            is_over = allowed[state] in ("done", "failed", "cancelled")
+            assert (query_of(database, query_id).ended_at == clock.time) is is_over, "what is over has its end"
         else:
             assert query_of(database, query_id) == before[query_id], state
     touched = {id_ for id_, state in zip(shelf.queries, QUERY_STATES, strict=True) if state in allowed}
