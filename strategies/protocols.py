@@ -149,10 +149,11 @@ class NextTokens:
 class Reader(Protocol):
     """A language model that is read from rather than sampled: the ground of verifiers that answer with a label token.
 
-    `context_length` is in tokens.
+    `capacity` is how many sequences the engine keeps at once; `context_length` is in tokens.
     """
 
     name: str
+    capacity: int
     context_length: int
 
     async def encode(self, messages: Sequence[Message]) -> Prefix:
