@@ -20,7 +20,7 @@ from models.errors import UserError
 from models.settings import settings
 from models.statistics import paired_bootstrap
 
-GENERATOR, VERIFIER, AGGREGATION = "tiny", "tiny-prm", "min"
+GENERATOR, VERIFIER = "tiny", "tiny-prm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _answer(database: Database, plans: Sequence[Plan], problems: int, quiet: boo
         Request(
             generator=GENERATOR,
             strategy=plan.strategy,
-            parameters={"aggregation": AGGREGATION} if plan.strategy == "weighted_vote" else {},
+            parameters={},
             budget=(float(plan.samples), "samples"),
             verifier=VERIFIER if plan.strategy == "weighted_vote" else None,
             name=f"demo {plan.name}",
