@@ -13,6 +13,7 @@ from lab.derivations import ANSWER, answer_of
 from lab.problems import Problem
 from lab.sampling import draw
 from lab.text import encode, prompt
+from strategies.aggregation import aggregate
 
 MOST_STEPS = 60
 
@@ -69,7 +70,9 @@ def search(
         for i, row in enumerate(kept):
             pool[i] += [beam for beam in row if beam.ended]
         for (i, text, line), steps in zip(grown, scores, strict=True):
-            pool[i].append(Beam(text, verifier.aggregate(steps), not line.endswith("\n") or line.startswith(ANSWER)))
+            pool[i].append(
+                Beam(text, aggregate(steps, verifier.AGGREGATION), not line.endswith("\n") or line.startswith(ANSWER))
+            )
             before = prompts[i] + len(text) - len(line)
             # Behind a step the generator wrote a newline or its end; the verifier read a tag behind every step as well.
             length = len(line.rstrip("\n")) + 1

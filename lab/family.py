@@ -23,12 +23,9 @@ from lab.training import Example, Shape, fit, next_token, results
 
 TINY = Shape(layers=5, width=96)
 LARGE = Shape(layers=5, width=288)
-JUDGE = Shape(layers=8, width=96)
+VERIFIER = Shape(layers=8, width=96)
 """Three layers more than `tiny`, which knows only in its last one what it would have written: to compare that with what
-stands there takes layers behind it."""
-
-VERIFIER = Shape(layers=9, width=96)
-"""One more, in which a step can see what was found of those before it."""
+stands there takes layers behind it, and to put the steps together one more."""
 
 EASIER: Levels = (4, 3, 2, 1, 1)
 
@@ -58,8 +55,7 @@ class Plan:
     large: tuple[Round, ...] = (Round(1480, 4096, 4e-3),)
     comparer: tuple[Round, ...] = (Round(2500, 2048, 8e-3),)
     reader: tuple[Round, ...] = (Round(9000, 2048, 3e-3),)
-    judge: tuple[Round, ...] = (Round(12000, 2048, 4e-3), Round(12000, 2048, 3e-3))
-    verifier: tuple[Round, ...] = (Round(3000, 4096, 4e-3),)
+    verifier: tuple[Round, ...] = (Round(12000, 2048, 4e-3), Round(12000, 2048, 3e-3))
     revision_problems: int = 3000
     verifier_problems: int = 10000
 
@@ -132,7 +128,13 @@ class Workshop:
             misread = judging.misread_operands(drawn, seed)
             return _alternate(judging.common_operations(drawn, seed), misread, misread)
 
-        return self._on_top("tiny-prm-comparer", self.tiny, TINY, JUDGE, self.plan.comparer, lessons)
+        def begin(model: LlamaForCausalLM) -> None:
+            deepen(self.tiny(), model)
+            model.model.embed_tokens.requires_grad_(False)
+            for layer in model.model.layers[: TINY.layers]:
+                layer.requires_grad_(False)
+
+        return self._train("tiny-prm-comparer", VERIFIER.new(3), self.plan.comparer, lessons, begin)
 
     def reader(self) -> LlamaForCausalLM:
         """All layers: whole solutions, whose operands are where they should be or not. It goes on learning to write as
@@ -141,33 +143,9 @@ class Workshop:
             "tiny-prm-reader", self.plan.reader, self.comparer, missed=3, asked=2, misread=2, whole=3
         )
 
-    def judge(self) -> LlamaForCausalLM:
-        """Above all the operations that `tiny` gets wrong most, which are the slowest to be learned."""
-        return self._all_layers("tiny-prm-judge", self.plan.judge, self.reader, missed=5, asked=3, misread=2, whole=4)
-
     def prm(self) -> LlamaForCausalLM:
-        """A last layer that does not forget: it alone learns, on whole solutions, what stands behind a wrong step."""
-
-        def lessons(seed: str) -> Iterator[Example]:
-            return judging.solutions(self._judged(), seed, cut=0.0)
-
-        return self._on_top("tiny-prm", self.judge, JUDGE, VERIFIER, self.plan.verifier, lessons)
-
-    def _on_top(
-        self,
-        name: str,
-        below: Callable[[], LlamaForCausalLM],
-        held: Shape,
-        shape: Shape,
-        rounds: Sequence[Round],
-        lessons: Callable[[str], Iterator[Example]],
-    ) -> LlamaForCausalLM:
-        """New layers on top of `below`, of the shape `held`, which stays as it is."""
-        model = shape.new(3)
-        model.model.embed_tokens.requires_grad_(False)
-        for layer in model.model.layers[: held.layers]:
-            layer.requires_grad_(False)
-        return self._train(name, model, rounds, lessons, lambda model: deepen(below(), model))
+        """Above all the operations that `tiny` gets wrong most, which are the slowest to be learned."""
+        return self._all_layers("tiny-prm", self.plan.verifier, self.reader, missed=5, asked=3, misread=2, whole=4)
 
     def _all_layers(
         self,
@@ -193,7 +171,7 @@ class Workshop:
                 *[judging.solutions(drawn, seed)] * whole,
             )
 
-        return self._train(name, JUDGE.new(3), rounds, lessons, lambda model: _copy(before(), model))
+        return self._train(name, VERIFIER.new(3), rounds, lessons, lambda model: _copy(before(), model))
 
     def _judged(self) -> judging.Drawn:
         return self._samples("verifier", self.tiny(), self.plan.verifier_problems, n=4, levels=MIDDLE)

@@ -49,9 +49,9 @@ KEPT = 1000
 """Operations of one kind that wait for a drill."""
 
 
-def solutions(drawn: Drawn, seed: str, cut: float = CUT) -> Iterator[Example]:
-    """Solutions: every other one is right throughout, whatever the problem. Of the others the share `cut` ends with the
-    first wrong step."""
+def solutions(drawn: Drawn, seed: str) -> Iterator[Example]:
+    """Solutions: every other one is right throughout, whatever the problem. Of the others most end with the first wrong
+    step (`CUT`)."""
     rng = random.Random(f"{seed} solutions")
     while True:
         problem, texts = rng.choice(drawn)
@@ -59,7 +59,7 @@ def solutions(drawn: Drawn, seed: str, cut: float = CUT) -> Iterator[Example]:
         wrong = [lines for lines, right in known if not right]
         right = [lines for lines, right in known if right]
         lines = rng.choice(wrong) if wrong and rng.random() < 0.5 else rng.choice(right or [derive(problem.text, rng)])
-        if rng.random() < cut:
+        if rng.random() < CUT:
             lines = lines[: sum(labels(problem.text, lines)) + 1]
         yield verifier.labelled(problem.text, lines)
 

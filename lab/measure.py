@@ -25,6 +25,7 @@ from lab.replay import (
 )
 from lab.sampling import draw, mean_logprobs
 from lab.text import prompt
+from strategies.aggregation import aggregate
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -86,7 +87,7 @@ def measure(
         scores = [math.exp(logprob) for logprob in logprobs]
     else:
         steps = verifier.scores(prm, [(problem.text, text.split("\n")) for problem, text in flat])
-        scores = [verifier.aggregate(of_each) for of_each in steps]
+        scores = [aggregate(of_each, verifier.AGGREGATION) for of_each in steps]
     firsts, found = greedy(tiny, problems), []
     for index, (problem, first) in enumerate(zip(problems, firsts, strict=True)):
         span = slice(index * n, (index + 1) * n)
@@ -132,7 +133,9 @@ def judge(prm: LlamaForCausalLM, problems: Sequence[Problem], texts: Sequence[Se
         found[wrong is None].append(called == wrong)
     shares = [sum(hits) / max(len(hits), 1) for hits in found.values()]
     return Judged(
-        pooled_auc=separation([verifier.aggregate(steps) for steps in scored], [truth[-1] for truth in known]),
+        pooled_auc=separation(
+            [aggregate(steps, verifier.AGGREGATION) for steps in scored], [truth[-1] for truth in known]
+        ),
         step_auc=separation([s for steps in scored for s in steps], [one for truth in known for one in truth]),
         first_error_f1=2 * shares[0] * shares[1] / max(sum(shares), 1e-9),
     )

@@ -11,9 +11,13 @@ from lab.derivations import computed, valid_steps
 from lab.precision import fast
 from lab.text import END, RIGHT, START, STEP_TAG, WRONG, encode, prompt
 from lab.training import IGNORED, Example
+from strategies.aggregation import Aggregation
 
 ROWS = 256
 """Candidates scored at once."""
+
+AGGREGATION: Aggregation = "min"
+"""Behind a wrong step the verifier comes to trust the right ones again, so that a solution is worth its least step."""
 
 _LABELS = (ord(WRONG), ord(RIGHT))
 
@@ -83,9 +87,3 @@ def scores(model: LlamaForCausalLM, candidates: Sequence[tuple[str, Sequence[str
         for index, (_, spans) in zip(chunk, tagged, strict=True):
             found[index] = [next(flat) for _ in spans]
     return found
-
-
-def aggregate(steps: Sequence[float]) -> float:
-    """The score of a solution, or of as much of it as there is: that of its least step (Lightman et al., 2305.20050,
-    appendix F, have the product and the minimum). Behind a wrong step this verifier comes to trust the right ones again."""
-    return min(steps)

@@ -142,9 +142,7 @@ class Drama:
                     self._checked.add(job)
 
     def _ended(self) -> list[tuple[int, str]]:
-        return [
-            (job, state) for job, state in self.stage.query("SELECT id, state FROM job ORDER BY id") if state in ENDED
-        ]
+        return self.stage.query(f"SELECT id, state FROM job WHERE state IN {ENDED} ORDER BY id")
 
     def _check_job(self, job: int, state: str) -> None:
         failed = self.stage.scalar(f"SELECT COUNT(*) FROM query WHERE job_id = {job} AND state = 'failed'")
