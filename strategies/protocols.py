@@ -149,11 +149,10 @@ class NextTokens:
 class Reader(Protocol):
     """A language model that is read from rather than sampled: the ground of verifiers that answer with a label token.
 
-    `capacity` is how many sequences the engine keeps at once; `context_length` is in tokens.
+    `context_length` is in tokens.
     """
 
     name: str
-    capacity: int
     context_length: int
 
     async def encode(self, messages: Sequence[Message]) -> Prefix:
@@ -164,8 +163,9 @@ class Reader(Protocol):
         """The ids of a plain text, with what the model's tokenizer puts before one."""
         ...
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
-        """How likely each token of `wanted` is behind `tokens`; what an earlier call shares with it is not read again.
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
+        """How likely each token of `wanted` is behind each of `prefixes`, which are read one after the other: what the
+        next one shares with it is not read again.
 
         Raises:
             QueryError: the tokens do not fit the model's context.

@@ -57,7 +57,7 @@ async def test_parts_continue_what_was_drawn_and_what_was_put_in(monkeypatch: py
             part.usage.generated_tokens - (part.usage.generated_tokens < 200) for part in thinking
         ]
         assert isinstance(engine, Reader)
-        chances = await engine.next_logprobs(prefix.tokens or (), [ord(digit) for digit in "0123456789+-"])
+        (chances,) = await engine.next_logprobs([prefix.tokens or ()], [ord(digit) for digit in "0123456789+-"])
         assert len(chances.logprobs) == 12
         assert max(chances.logprobs) > -5
     finally:

@@ -17,6 +17,7 @@ from strategies.protocols import Completion, EngineDied, Message, NextTokens, Pr
 from worker.engines.http import Endpoint, Unreachable
 from worker.engines.llamaserver import LlamaServer
 from worker.engines.request import check_request, draw, room
+from worker.engines.slots import Slots
 
 DEFAULT_SEQUENCES = 16
 
@@ -38,6 +39,7 @@ class LlamaCppGenerator:
         self._endpoint = endpoint
         self._client = client
         self._slots = asyncio.Semaphore(capacity)
+        self._reading = Slots(capacity)
 
     async def encode(self, messages: Sequence[Message]) -> Prefix:
         try:
@@ -70,11 +72,16 @@ class LlamaCppGenerator:
         except Unreachable as error:
             raise EngineDied(f"llama.cpp is gone: {error}") from None
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
-        room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
+        for tokens in prefixes:
+            room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
         try:
-            async with self._slots:
-                return await self._client.next_logprobs(tokens, wanted)
+            if len(prefixes) < 2:
+                # Nothing comes back to its slot, and the server, which chooses later, knows more of them to be free.
+                async with self._slots:
+                    return [await self._client.next_logprobs(tokens, wanted) for tokens in prefixes]
+            async with self._reading.taken(prefixes[-1]) as slot:
+                return [await self._client.next_logprobs(tokens, wanted, slot) for tokens in prefixes]
         except Unreachable as error:
             raise EngineDied(f"llama.cpp is gone: {error}") from None
 

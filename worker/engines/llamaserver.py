@@ -44,6 +44,8 @@ WANTED = [
 ]
 
 
+ANY_SLOT = -1
+
 LIKELIEST = 64
 """How many of the likeliest next tokens are asked for: the server names no others."""
 
@@ -69,7 +71,7 @@ class LlamaServer:
         body = {"content": text, "add_special": True, "parse_special": False}
         return tuple((await self._endpoint.post(f"{self._endpoint.root}/tokenize", body))["tokens"])
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int], slot: int = ANY_SLOT) -> NextTokens:
         body = {
             "prompt": list(tokens),
             "n_predict": 1,
@@ -80,6 +82,7 @@ class LlamaServer:
             "samplers": ["temperature"],
             "n_probs": LIKELIEST,
             "post_sampling_probs": False,
+            "id_slot": slot,
             "cache_prompt": True,
             "stream": False,
             "response_fields": ["tokens_evaluated", "timings", "completion_probabilities"],

@@ -79,10 +79,11 @@ class TokenGenerator(OpenAIGenerator):
     async def tokenize(self, text: str) -> tuple[int, ...]:
         return await self._server.tokenize(text)
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
-        room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
+        for tokens in prefixes:
+            room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
         async with self._slots:
-            return await self._server.next_logprobs(tokens, wanted)
+            return [await self._server.next_logprobs(tokens, wanted) for tokens in prefixes]
 
 
 async def start(name: str, entry: ModelEntry) -> OpenAIGenerator:

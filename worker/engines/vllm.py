@@ -45,17 +45,20 @@ class VllmGenerator:
     async def tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self.core.tokenizer(text)["input_ids"])
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
-        prefix = Prefix(tokens=tuple(tokens))
-        room(prefix, self.context_length, 1)
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
+        for tokens in prefixes:
+            room(Prefix(tokens=tuple(tokens)), self.context_length, 1)
         async with self.core.slots:
-            output = await self._final(prefix, lambda: _label_parameters(wanted))
-        at = output.outputs[0].logprobs[0]
-        usage = TokenUsage(len(output.prompt_token_ids), output.num_cached_tokens, 0)
-        return NextTokens(tuple(min(at[token].logprob, 0.0) for token in wanted), usage)
+            return [await self._next(Prefix(tokens=tuple(tokens)), wanted) for tokens in prefixes]
 
     async def close(self) -> None:
         await self.core.close()
+
+    async def _next(self, prefix: Prefix, wanted: Sequence[int]) -> NextTokens:
+        output = await self._final(prefix, lambda: _label_parameters(wanted))
+        at = output.outputs[0].logprobs[0]
+        usage = TokenUsage(len(output.prompt_token_ids), output.num_cached_tokens, 0)
+        return NextTokens(tuple(min(at[token].logprob, 0.0) for token in wanted), usage)
 
     async def _complete(
         self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int

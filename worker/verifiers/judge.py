@@ -27,11 +27,9 @@ class Judge:
         """Raises QueryError where the solution does not fit the model's context or neither answer is likely."""
         yes, no = self._answers = self._answers or (await self._spelled(YES), await self._spelled(NO))
         self._tail = self._tail or await self._question_tokens()
-        passes = []
-        # One after the other: each pass then begins where the steps of the one before it ended.
-        for last in range(first, len(steps)):
-            tokens = await self._asked(problem.prompt, "".join(step.text for step in steps[: last + 1]), QUESTION)
-            passes.append(await self._model.next_logprobs(tokens, (*yes, *no)))
+        solutions = ["".join(step.text for step in steps[: last + 1]) for last in range(first, len(steps))]
+        prefixes = [await self._asked(problem.prompt, solution, QUESTION) for solution in solutions]
+        passes = await self._model.next_logprobs(prefixes, (*yes, *no))
         scores = tuple(self._score(seen, len(yes)) for seen in passes)
         return Scores(scores, tuple(one.usage for one in passes), self._tail)
 

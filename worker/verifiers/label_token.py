@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Sequence
@@ -122,16 +121,12 @@ class LabelToken:
         self._reader = reader
         self._format = form
         self._marks = Marks(name, reader)
-        # One more candidate would push another's steps out of the engine's cache between two of its passes.
-        self._turns = asyncio.Semaphore(reader.capacity)
 
     async def score(self, problem: ProblemView, steps: Sequence[Step], *, first: int = 0) -> Scores:
         """Raises QueryError where the candidate does not fit the model's context or neither label is likely."""
         right, wrong = await self._marks.id(self._format.right), await self._marks.id(self._format.wrong)
         prefixes = await self._format.prefixes(self._reader, self._marks, problem.prompt, steps, first)
-        # One after the other: each pass then begins where the one before it ended.
-        async with self._turns:
-            passes = [await self._reader.next_logprobs(tokens, (right, wrong)) for tokens in prefixes]
+        passes = await self._reader.next_logprobs(prefixes, (right, wrong))
         return Scores(tuple(map(self._score, passes)), tuple(one.usage for one in passes))
 
     def _score(self, seen: NextTokens) -> float:

@@ -46,7 +46,7 @@ async def test_a_score_is_what_the_model_says_of_yes_and_no(smollm: LlamaCppGene
     said = SHOWN.format(problem=PROBLEM.prompt, solution="".join(step.text for step in RIGHT)) + QUESTION
     prefix = await smollm.encode([Message("user", said)])
     words = [(await added(smollm, word))[0] for word in ("Yes", "yes", "No", "no")]
-    seen = await smollm.next_logprobs(prefix.tokens or (), words)
+    (seen,) = await smollm.next_logprobs([prefix.tokens or ()], words)
     yes, small_yes, no, small_no = map(math.exp, seen.logprobs)
     assert yes + no > 0.1  # it does answer the question
     assert scores.steps[2] == pytest.approx((yes + small_yes) / (yes + small_yes + no + small_no), abs=0.01)

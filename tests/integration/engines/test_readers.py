@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,21 @@ async def test_a_served_generator_judges_and_tells_ids_as_its_file_does(
     assert served.steps == pytest.approx(alone.steps, abs=1e-2)
     assert 0 < served.steps[0] < 1
     assert served_ids == ids
+
+
+async def test_no_candidate_is_read_twice_for_its_steps() -> None:
+    """Many more than the engine has sequences, of one problem, so that any slot seems a good one to every candidate."""
+    entry = ModelEntry(engine="llamacpp", model="tiny-prm", max_sequences=4, context_length=1024)
+    candidates = [
+        [Step(f"47*6={product}\n"), Step("812-5=807\n"), Step(f"{product}+807={product + 807}\n"), Step("####1")]
+        for product in range(300, 324)
+    ]
+    reader = await start_reader("tiny-prm", entry)
+    try:
+        verifier = LabelToken("tiny-prm", reader, TINY_PRM)
+        found = await asyncio.gather(*(verifier.score(PROBLEM, steps) for steps in candidates))
+    finally:
+        await reader.close()
+    read = sum(one.prompt_tokens - (one.cached_tokens or 0) for scores in found for one in scores.passes)
+    longest = sum(scores.passes[-1].prompt_tokens for scores in found)
+    assert read <= longest

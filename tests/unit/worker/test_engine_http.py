@@ -254,11 +254,11 @@ async def test_vllm_is_asked_for_tokens_by_their_ids(server: Server) -> None:
     server.answers["/v1/completions"] = lambda _: (200, {"choices": [choice], "usage": USAGE})
     reader = await start_reader("prm", entry(server))
     try:
-        seen = await reader.next_logprobs(await reader.tokenize("12"), (45, 43))
+        (seen,) = await reader.next_logprobs([await reader.tokenize("12")], (45, 43))
         with pytest.raises(QueryError, match=r"64 tokens and the model's context holds 64"):
-            await reader.next_logprobs([1] * 64, (45, 43))
+            await reader.next_logprobs([[1], [1] * 64], (45, 43))
         with pytest.raises(TransientError, match="lacks 'token_id:9'; update the server"):
-            await reader.next_logprobs([1], (9,))
+            await reader.next_logprobs([[1]], (9,))
     finally:
         await reader.close()
     assert (seen.logprobs, seen.usage) == ((-1.5, -0.5), TokenUsage(9, 4, 0))

@@ -41,7 +41,7 @@ class Thinker(Writer):
     async def tokenize(self, text: str) -> tuple[int, ...]:
         return (2, *map(ord, text))
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
         raise AssertionError("nothing is scored")
 
 

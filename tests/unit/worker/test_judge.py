@@ -64,7 +64,10 @@ class Reviewer:
     async def tokenize(self, text: str) -> tuple[int, ...]:
         return self._ids("^" + text)
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
+        return [self._next(tokens, wanted) for tokens in prefixes]
+
+    def _next(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
         self.read.append(self._text(tokens))
         chances = {self._ids(word)[0]: chance for word, chance in next(self._answers).items()}
         logprobs = tuple(math.log(chances[token]) if chances.get(token) else -math.inf for token in wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,7 +73,6 @@ class ByteReader:
     """One token a byte; the chance of the label "+" at a tag is `chances` in turn, of "-" the rest."""
 
     name = "bytes"
-    capacity = 64
     context_length = 100
 
     def __init__(self, *chances: float, label_mass: float = 1.0) -> None:
@@ -88,8 +86,11 @@ class ByteReader:
     async def tokenize(self, text: str) -> tuple[int, ...]:
         return (256, *text.encode())
 
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
+    async def next_logprobs(self, prefixes: Sequence[Sequence[int]], wanted: Sequence[int]) -> list[NextTokens]:
         assert tuple(wanted) == (ord("+"), ord("-"))
+        return [self._next(tokens) for tokens in prefixes]
+
+    def _next(self, tokens: Sequence[int]) -> NextTokens:
         self.read.append(bytes(tokens[1:]).decode())
         chance = next(self._chances)
         pair = [self._mass * chance, self._mass * (1 - chance)]
@@ -112,36 +113,6 @@ async def test_a_label_is_read_behind_every_step() -> None:
         "(1+1)+3\n1+1=2@\n2+3=6@\n####6@",
     ]
     assert [one.prompt_tokens for one in scores.passes] == [len(text) + 1 for text in reader.read]
-
-
-class CachingReader(ByteReader):
-    """Keeps what it has read in two places; what is in none of them pushes the oldest out and is read from the start."""
-
-    capacity = 2
-
-    def __init__(self) -> None:
-        super().__init__(*[0.5] * 100)
-        self.places: list[Sequence[int]] = []
-        self.tokens = 0
-
-    async def next_logprobs(self, tokens: Sequence[int], wanted: Sequence[int]) -> NextTokens:
-        await asyncio.sleep(0)
-        known = max((place for place in self.places if tokens[: len(place)] == place), key=len, default=())
-        if known:
-            self.places.remove(known)
-        self.places = [*self.places, tokens][-self.capacity :]
-        self.tokens += len(tokens) - len(known)
-        return await super().next_logprobs(tokens, wanted)
-
-
-async def test_no_more_candidates_are_read_at_once_than_the_engine_keeps() -> None:
-    """Else each would push the others' steps out between two of its own, and be read anew for every step."""
-    reader = CachingReader()
-    verifier = LabelToken("prm", reader, TINY_PRM)
-    problems = [ProblemView(name, f"{name}+1") for name in "12345"]
-    await asyncio.gather(*(verifier.score(problem, STEPS) for problem in problems))
-    assert len(reader.read) == 5 * len(STEPS)
-    assert reader.tokens == 5 * (1 + len("1+1\n1+1=2@\n2+3=6@\n####6@"))
 
 
 async def test_steps_before_the_first_wanted_are_read_and_not_scored() -> None:
