@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from lab import card
+from lab.equal_flops import MIDDLE, compared
 from lab.family import USED_AT, Plan, Workshop
 from lab.measure import measure, summary
 from lab.problems import MIXES, SETS, problem_set
@@ -28,14 +29,16 @@ def main() -> None:
     measuring = commands.add_parser("measure", help="accuracy by level, votes and best-of-N, with 95 %% intervals")
     measuring.add_argument("--generator", default="tiny")
     measuring.add_argument("--verifier", choices=["mean_logprob", "tiny-prm"], default="tiny-prm")
+    searching = commands.add_parser("search", help="beam searches beside the weighted vote of the same FLOPs")
     drawing = commands.add_parser("problems", help="print a problem set as JSONL")
-    for command in (measuring, drawing):
+    for command in (measuring, searching, drawing):
         command.add_argument("--set", choices=SETS, default="development")
+    for command in (measuring, drawing):
         command.add_argument("--mix", choices=MIXES, default="uniform")
-    for command in (measuring, writing):
+    for command in (measuring, searching, writing):
         command.add_argument("--samples", type=int, default=128)
         command.add_argument("--temperature", type=float, default=USED_AT)
-    for command in (measuring, writing, drawing):
+    for command in (measuring, searching, writing, drawing):
         command.add_argument("--problems", type=int, default=2000 if command is drawing else 400)
     given = parser.parse_args()
 
@@ -50,6 +53,10 @@ def main() -> None:
         problems = problem_set("held-out")[: given.problems]
         family = {name: card.shipped(name).to(given.device) for name in FAMILY}
         card.write(family, problems, samples=given.samples, temperature=given.temperature)
+    elif given.command == "search":
+        problems = [problem for problem in problem_set(given.set) if problem.level in MIDDLE][: given.problems]
+        tiny, prm = (card.shipped(name).to(given.device) for name in ("tiny", "tiny-prm"))
+        print(compared(tiny, prm, problems, samples=given.samples, temperature=given.temperature))
     elif given.command == "problems":
         for number, problem in enumerate(problem_set(given.set, given.mix)[: given.problems]):
             row = {"id": f"{given.set}-{given.mix}-{number}", "prompt": problem.text}

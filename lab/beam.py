@@ -1,4 +1,5 @@
-"""A plain step-level beam search (Snell et al., 2408.03314, section 5.2), to compare with weighted best-of-N."""
+"""A plain step-level beam search (Snell et al., 2408.03314, section 5.2), alone or in independent trees (Hugging Face,
+"Scaling test-time compute with open models", 2024: DVTS), to compare with weighted best-of-N."""
 
 from __future__ import annotations
 
@@ -40,46 +41,49 @@ def search(
     prm: LlamaForCausalLM,
     problems: Sequence[Problem],
     *,
+    trees: int,
     beams: int,
     width: int,
     temperature: float,
     seed: int,
 ) -> list[Found]:
-    """`beams` candidates a round of which the best `beams / width` each go on in `width` ways; the final beams vote,
-    each with its score."""
-    kept: list[list[Beam]] = [[Beam("", 0.0, False)] for _ in problems]
+    """In each of `trees`, which know nothing of one another, `beams` candidates a round, of which the best `beams / width`
+    each go on in `width` ways; the final beams of all trees vote, each with its score."""
+    roots = [i for i in range(len(problems)) for _ in range(trees)]
+    kept: list[list[Beam]] = [[Beam("", 0.0, False)] for _ in roots]
     shape, judge = costs.architecture(tiny), costs.architecture(prm)
     prompts = [len(problem.text) + 2 for problem in problems]
     spent = [costs.reading(shape, length) + costs.reading(judge, length) for length in prompts]
     for step in range(MOST_STEPS):
         fan = beams if step == 0 else width
-        open_ = [(i, beam) for i, row in enumerate(kept) for beam in row if not beam.ended]
+        open_ = [(tree, beam) for tree, row in enumerate(kept) for beam in row if not beam.ended]
         if not open_:
             break
         drawn = draw(
             tiny,
-            [prompt(problems[i].text) + encode(beam.text) for i, beam in open_],
+            [prompt(problems[roots[tree]].text) + encode(beam.text) for tree, beam in open_],
             n=fan,
             temperature=temperature,
             seed=seed + step,
             stop=ord("\n"),
         )
-        grown = [(i, beam.text + line, line) for (i, beam), lines in zip(open_, drawn, strict=True) for line in lines]
-        scores = verifier.scores(prm, [(problems[i].text, text.rstrip("\n").split("\n")) for i, text, _ in grown])
-        pool: dict[int, list[Beam]] = defaultdict(list)
-        for i, row in enumerate(kept):
-            pool[i] += [beam for beam in row if beam.ended]
-        for (i, text, line), steps in zip(grown, scores, strict=True):
-            pool[i].append(
-                Beam(text, aggregate(steps, verifier.AGGREGATION), not line.endswith("\n") or line.startswith(ANSWER))
-            )
-            before = prompts[i] + len(text) - len(line)
+        grown = [
+            (tree, beam.text + line, line) for (tree, beam), lines in zip(open_, drawn, strict=True) for line in lines
+        ]
+        read = [(problems[roots[tree]].text, text.rstrip("\n").split("\n")) for tree, text, _ in grown]
+        # By text: equal branches are one, or copies of the best would fill the beam.
+        pool = [{beam.text: beam for beam in row if beam.ended} for row in kept]
+        for (tree, text, line), steps in zip(grown, verifier.scores(prm, read), strict=True):
+            ended = not line.endswith("\n") or line.startswith(ANSWER)
+            pool[tree][text] = Beam(text, aggregate(steps, verifier.AGGREGATION), ended)
+            before = prompts[roots[tree]] + len(text) - len(line)
             # Behind a step the generator wrote a newline or its end; the verifier read a tag behind every step as well.
             length = len(line.rstrip("\n")) + 1
-            spent[i] += costs.writing(shape, length, before)
-            spent[i] += costs.reading(judge, length + 1, before + len(steps) - 1, scored=1)
-        kept = [sorted(pool[i], key=lambda beam: -beam.score)[: beams // width] for i in range(len(problems))]
-    return [Found(_vote(row), flops) for row, flops in zip(kept, spent, strict=True)]
+            spent[roots[tree]] += costs.writing(shape, length, before)
+            spent[roots[tree]] += costs.reading(judge, length + 1, before + len(steps) - 1, scored=1)
+        kept = [sorted(found.values(), key=lambda beam: -beam.score)[: beams // width] for found in pool]
+    last = [[beam for row in kept[i * trees : (i + 1) * trees] for beam in row] for i in range(len(problems))]
+    return [Found(_vote(row), flops) for row, flops in zip(last, spent, strict=True)]
 
 
 def _vote(row: Sequence[Beam]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import pstdev
@@ -11,22 +10,17 @@ from statistics import pstdev
 import torch
 from transformers import LlamaForCausalLM
 
-from lab import beam, costs, formats
+from lab import costs, formats
 from lab.measure import GAINS, SIZES, Measured, by_level, gain, greedy, judge, measure, missteps, right
 from lab.problems import Problem
-from lab.replay import Figure, Samples, explained_by_length, figure, weighted_vote
+from lab.replay import Figure, explained_by_length, figure
 
 WEIGHTS = Path("models/weights")
 CARD = "MODEL_CARD.md"
 LARGEST = "tiny-large"
 """Its GGUF has eight bits a weight, or all files together would exceed the 25 MB that a package may well carry."""
-MIDDLE = (2, 3, 4)
-"""Levels on which a search has something to gain: the easiest is settled, the hardest beyond reach."""
 TYPICAL = 60
 """Tokens behind which a solution's middle stands, its prompt's included."""
-
-BEAMS = (4, 16)
-WIDTH = 4
 
 
 def ship(family: Mapping[str, LlamaForCausalLM], folder: Path = WEIGHTS) -> None:
@@ -78,18 +72,18 @@ def write(
             f"tiny-large, greedily: {figure(large)}; above tiny, greedily: {gains}.",
         ],
         _curve(rows),
-        _table(
+        table(
             ("difference, problem by problem", ""), [(name, rows["all"][name]) for name in (gain(*p) for p in GAINS)]
         ),
         _verifier(rows["all"], prm, problems, measured),
-        _search(tiny, prm, problems, measured, temperature),
         ["## Files"],
         [f"    {line}" for line in checksums(folder)],
     ]
     (folder / CARD).write_text("\n\n".join("\n".join(lines) for lines in sections) + "\n")
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """The lines of a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return [f"| {' | '.join(map(str, cells))} |" for cells in lines]
 
@@ -101,7 +95,7 @@ def _sizes(family: Mapping[str, LlamaForCausalLM]) -> list[str]:
         found.append(
             (name, f"{shape.layers} x {shape.hidden}", f"{weights:,}", f"{costs.writing(shape, 1, TYPICAL):,.0f}")
         )
-    return _table(("model", "layers x width", "parameters", f"FLOPs of token {TYPICAL}"), found)
+    return table(("model", "layers x width", "parameters", f"FLOPs of token {TYPICAL}"), found)
 
 
 def _levels(
@@ -118,7 +112,7 @@ def _levels(
         for name, row in rows.items()
     ]
     return [
-        *_table(("level", *cells, "spread", "wrong steps"), found),
+        *table(("level", *cells, "spread", "wrong steps"), found),
         "",
         "derivations: how many differ among the first 8 right answers to a problem; spread: standard deviation of pass@1",
         "within the level; wrong steps: share of the steps that greedy decoding takes behind right ones alone.",
@@ -134,7 +128,7 @@ def _spread(measured: Measured) -> dict[int, float]:
 
 def _curve(rows: Mapping[str, Mapping[str, Figure]]) -> list[str]:
     kinds = ("pass", "majority", "weighted", "best")
-    return _table(("N", *kinds), [(n, *(rows["all"][f"{kind}@{n}"] for kind in kinds)) for n in SIZES])
+    return table(("N", *kinds), [(n, *(rows["all"][f"{kind}@{n}"] for kind in kinds)) for n in SIZES])
 
 
 def _verifier(
@@ -148,38 +142,4 @@ def _verifier(
         ("AUC of the steps' scores, pooled", f"{judged.step_auc:.3f}"),
         ("F1 of the first error (as ProcessBench, 2412.06559, section 4)", f"{judged.first_error_f1:.3f}"),
     ]
-    return _table(("tiny-prm on these candidates", ""), found)
-
-
-def _search(
-    tiny: LlamaForCausalLM,
-    prm: LlamaForCausalLM,
-    problems: Sequence[Problem],
-    measured: Measured,
-    temperature: float,
-) -> list[str]:
-    """Beam search beside the weighted best-of-N of the same FLOPs (interpolated between two N) on the middle levels."""
-    chosen = [index for index, problem in enumerate(problems) if problem.level in MIDDLE]
-    some, samples = [problems[i] for i in chosen], [measured.samples[i] for i in chosen]
-    shapes = costs.architecture(tiny), costs.architecture(prm)
-    each = [costs.weighted(*shapes, problems[i].text, measured.texts[i]) for i in chosen]
-    prompts = [costs.reading(shapes[0], len(problem.text) + 2) for problem in some]
-    spent_by_n = [(sum(prompts) + n * sum(each)) / len(some) for n in SIZES]
-    found = []
-    for beams in BEAMS:
-        answers = beam.search(tiny, prm, some, beams=beams, width=WIDTH, temperature=temperature, seed=6)
-        hits = [float(one.answer == str(problem.answer)) for one, problem in zip(answers, some, strict=True)]
-        spent = sum(one.flops for one in answers) / len(some)
-        equal = [_at(sample, spent, spent_by_n) for sample in samples]
-        gain = figure([a - b for a, b in zip(hits, equal, strict=True)])
-        found.append((f"{beams} beams, width {WIDTH}", f"{spent:.3g}", figure(hits), figure(equal), gain))
-    heads = (f"beam search, levels {MIDDLE[0]} to {MIDDLE[-1]}", "FLOPs a problem", "accuracy", "weighted vote", "gain")
-    return _table(heads, found)
-
-
-def _at(sample: Samples, spent: float, spent_by_n: Sequence[float]) -> float:
-    """The weighted vote's accuracy on one problem for `spent` FLOPs."""
-    index = min(max(bisect_right(spent_by_n, spent), 1), len(SIZES) - 1)
-    low, high = spent_by_n[index - 1], spent_by_n[index]
-    share = min(max((spent - low) / (high - low), 0.0), 1.0)
-    return (1 - share) * weighted_vote(sample, SIZES[index - 1]) + share * weighted_vote(sample, SIZES[index])
+    return table(("tiny-prm on these candidates", ""), found)
