@@ -10,8 +10,9 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from its_hub.api import AbstractProcessRewardModel
+from its_hub.api import AbstractProcessRewardModel, ChatMessage
 from its_hub.core.algorithms.beam_search import BeamSearch
 from its_hub.core.lms.openai_lm import OpenAICompatibleLanguageModel
 from its_hub.core.lms.step_generation import StepGeneration
@@ -24,7 +25,7 @@ from scheduler.readers import Row as Problem
 from scheduler.readers import open_dataset
 from scheduler.submission import Request, specify
 from scheduler.tiny import PROBLEMS
-from strategies.protocols import ProblemView, Step, Verifier
+from strategies.protocols import ProblemView, QueryError, Step, Verifier
 from tests.servers import llama_serving
 from worker.verifiers import Verifiers
 
@@ -84,7 +85,7 @@ async def _ours(url: str) -> tuple[float, int]:
 
 async def _theirs(url: str, key: str, problems: Sequence[Problem], *, together: bool) -> tuple[float, int]:
     verifiers = Verifiers()
-    model = OpenAICompatibleLanguageModel(f"{url}/v1", key, "tiny", max_completion_tokens=64)
+    model = _NewTextAlone(f"{url}/v1", key, "tiny", max_completion_tokens=64)
     try:
         verifier, _ = await verifiers.find("tiny-prm", None, lambda *_: False)
         steps = StepGeneration(MOST_STEPS, step_token="\n", stop_token="####", temperature=TEMPERATURE)
@@ -107,6 +108,18 @@ async def _theirs(url: str, key: str, problems: Sequence[Problem], *, together: 
         await verifiers.close()
 
 
+class _NewTextAlone(OpenAICompatibleLanguageModel):
+    """llama.cpp's server repeats the assistant's turn that it goes on with, where its_hub, made for vLLM's, expects the new
+    text alone."""
+
+    async def agenerate(self, conversations: list[list[ChatMessage]], **options: Any) -> list[dict[str, Any]]:
+        replies: list[dict[str, Any]] = await super().agenerate(conversations, **options)
+        for messages, reply in zip(conversations, replies, strict=True):
+            if messages[-1].role == "assistant":
+                reply["content"] = reply["content"].removeprefix(messages[-1].content)
+        return replies
+
+
 class _LastStep(AbstractProcessRewardModel):
     """`tiny-prm` as its_hub asks it: the score of a solution is that of its last step."""
 
@@ -118,7 +131,10 @@ class _LastStep(AbstractProcessRewardModel):
 
     async def _score(self, prompt: str, text: str) -> float:
         lines = [Step(line) for line in text.split("\n") if line]
-        found = await self._verifier.score(ProblemView("", prompt), lines, first=len(lines) - 1)
+        try:
+            found = await self._verifier.score(ProblemView("", prompt), lines, first=len(lines) - 1)
+        except QueryError:  # a solution that ran on for longer than the verifier's context
+            return 0.0
         return found.steps[-1]
 
     def score(self, prompt: str, steps: list[str]) -> list[float]:
