@@ -38,6 +38,12 @@ COSTS: Sequence[tuple[str, str, Show]] = (
 SAME = {"kept_tokens": "generated_tokens", "spent_gpu_seconds": "gpu_seconds", "spent_dollars": "dollars"}
 """A part that says nothing where it is all of another column."""
 
+WITH_WASTE = {
+    *("flops", "total_tokens", "generated_tokens", "wasted_tokens", "scored_tokens", "prompt_tokens", "cached_tokens"),
+    *("gpu_seconds", "verifier_gpu_seconds", "spent_gpu_seconds"),
+}
+"""What lost attempts add to: a lower bound where one of them did not live to tell."""
+
 
 def account(rows: Sequence[Row]) -> Iterator[Line | Sheet]:
     """The account of one job, or of two side by side."""
@@ -129,15 +135,15 @@ def _kept(row: Row) -> int | None:
 def _says_nothing(row: Row, column: str) -> bool:
     value = row[column]
     # What a lost attempt did not live to tell is something.
-    at_least = column == "wasted_tokens" and row["wasted_at_least"]
-    return (value == 0 and not at_least) or (column in SAME and value == row[SAME[column]])
+    untold = column == "wasted_tokens" and row["wasted_at_least"]
+    return (value == 0 and not untold) or (column in SAME and value == row[SAME[column]])
 
 
 def _total(row: Row, column: str, show: Show) -> str:
     value = row[column]
     if value is None:
         return "unknown"
-    bound = (column == "wasted_tokens" and row["wasted_at_least"]) or ("dollars" in column and row["dollars_at_least"])
+    bound = row["dollars_at_least"] if "dollars" in column else row["wasted_at_least"] and column in WITH_WASTE
     return ("at least " if bound else "") + show(value)
 
 

@@ -94,6 +94,8 @@ def test_status_counts_suspects_and_what_was_wasted(desk: Desk) -> None:
     assert (seen["suspects"], seen["quarantined"], seen["lost_attempts"]) == (1, 0, 1)
     assert (seen["wasted_tokens"], seen["wasted_at_least"]) == (7, True)
     assert "at least 7 tokens, 1 attempts lost" in desk.tts("status", "last").stdout
+    bounds = [line.split("  ")[0] for line in desk.tts("report", "last").stdout.splitlines() if "at least" in line]
+    assert bounds == ["tokens, one prompt a query", "", "", "prompt tokens, as sent", "GPU-seconds"]
 
 
 def seen_now(**changes: Any) -> dict[str, Any]:
