@@ -13,6 +13,7 @@ import torch
 
 from lab import costs, derivations, judging, revision, verifier
 from lab.beam import search
+from lab.equal_flops import SEARCHES, compared
 from lab.family import examples, products
 from lab.growth import deepen, widen
 from lab.judging import DRILL
@@ -231,14 +232,22 @@ def test_scores_do_not_depend_on_the_batch() -> None:
 def test_a_search_pays_for_what_it_discards() -> None:
     model = SMALL.new(seed=3)
     problems = [Problem("1+2", 3, 1), Problem(PROBLEM, 9, 1)]
-    found = search(model, model, problems, beams=4, width=2, temperature=1.0, seed=0)
+    found = search(model, model, problems, trees=2, beams=4, width=2, temperature=1.0, seed=0)
     shape = costs.architecture(model)
     for one, problem in zip(found, problems, strict=True):
         prompt_length = len(problem.text) + 2
         prompts = 2 * costs.reading(shape, prompt_length)
-        # Each of the four first steps was written and scored, whatever became of it.
-        least = 4 * (costs.writing(shape, 1, prompt_length) + costs.reading(shape, 2, prompt_length, scored=1))
+        # Each of the four first steps of both trees was written and scored, whatever became of it; their prompt counts once.
+        least = 8 * (costs.writing(shape, 1, prompt_length) + costs.reading(shape, 2, prompt_length, scored=1))
         assert one.flops >= prompts + least
+
+
+def test_every_search_has_its_row_beside_the_vote_of_the_same_flops() -> None:
+    model = SMALL.new(seed=3)
+    rows = compared(model, model, [Problem("1+2", 3, 1)], samples=2, temperature=1.0).splitlines()
+    assert [row.split(" | ")[:3] for row in rows[2:]] == [
+        [f"| {trees}", str(beams), str(width)] for trees, beams, width in SEARCHES
+    ]
 
 
 def naive_vote(one: Samples, n: int, weights: list[float], rng: random.Random) -> float:
