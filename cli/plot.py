@@ -9,6 +9,8 @@ from itertools import cycle, product
 from pathlib import Path
 from typing import IO, Literal
 
+from cli import output
+
 X_LABEL = "FLOPs per query (canonical, verifier included)"
 Y_LABEL = "accuracy, %"
 
@@ -66,6 +68,7 @@ def write(
     # Not pyplot: it keeps figures for the process's life and looks for a display.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -83,6 +86,10 @@ def write(
             label=name,
         )
     axes.set_xscale("log")
+    # Left to itself it labels every digit of a single decade, one label over the other.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: output.count(value))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(x_label)
     axes.set_ylabel(Y_LABEL + " (bars: 95 %)")
     axes.set_title(title)
