@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from models.templates import BYTES_PER_MESSAGE, BYTES_PER_PROMPT
 from strategies.protocols import Completion, Generator, Message, Prefix, QueryError, Reader
@@ -79,3 +80,8 @@ async def before_end(reader: Reader, completion: Completion, until: str) -> tupl
         return tokens[: -len(end)]
     # The end was spelled in other tokens, of which one may hold some of the text before it.
     return await added(reader, completion.text)
+
+
+def shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import takewhile
+
+from worker.prefixes import shared
 
 
 class Slots:
     """`count` slots, each for one text at a time, the one that knows most of its beginning.
 
     Left to itself the server takes the likest slot that does nothing at the moment, so that a text finds its own taken
-    between two of its prefixes: of texts of eight steps more than half of all that was read was read again.
+    between two of its prefixes: of texts of eight steps nearly half of all that was read was read again.
     Not thread-safe: it belongs to the event loop.
     """
 
@@ -31,8 +32,3 @@ class Slots:
                 known = tuple(tokens)
             finally:
                 self._known[slot] = known
-
-
-def shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two texts begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
 
 from models.judging import NO, QUESTION, SHOWN, YES
 from strategies.protocols import Message, NextTokens, ProblemView, QueryError, Reader, Scores, Step
-from worker.prefixes import added
+from worker.prefixes import added, shared
 
 
 class Judge:
@@ -50,8 +49,7 @@ class Judge:
     async def _question_tokens(self) -> int:
         """How many tokens stand behind the last step: the question, and what the chat template ends with."""
         asked, unasked = [await self._asked("1", "1", question) for question in (QUESTION, "")]
-        shared = takewhile(lambda pair: pair[0] == pair[1], zip(asked, unasked, strict=False))
-        return len(asked) - len(list(shared))
+        return len(asked) - shared(asked, unasked)
 
     def _score(self, seen: NextTokens, yes: int) -> float:
         chances = [math.exp(one) for one in seen.logprobs]

@@ -7,7 +7,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engines.slots import Slots, shared
+from worker.engines.slots import Slots
+from worker.prefixes import shared
 
 SHORT = st.lists(st.integers(0, 2), max_size=4).map(tuple)
 
