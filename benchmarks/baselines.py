@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,10 @@ class Factors:
     by_q: dict[float, tuple[Efficiency, Efficiency, str]]
 
 
-def single_lines(recorded: Sequence[Recorded], most: int, searches: Mapping[int, int], orders: int) -> dict[str, Line]:
-    """Every strategy that spends the same on each problem, sampling at every N."""
+def single_lines(
+    recorded: Sequence[Recorded], most: int, searches: Sequence[tuple[str, int]], orders: int
+) -> dict[str, Line]:
+    """Every strategy that spends the same on each problem, sampling at every N; `searches` as of `compare`."""
     found = {
         name: line_of(curve_of(recorded, strategy, most, greedy_first=first, orders=orders))
         for name, (strategy, first) in SINGLES.items()
@@ -56,14 +58,15 @@ def single_lines(recorded: Sequence[Recorded], most: int, searches: Mapping[int,
     found["greedy"] = Line(
         ["1"], *(Curve(one.accuracy[:, :1], one.cost[:, :1]) for one in (first.flops, first.seconds))
     )
-    if searches:
-        ran = [[one.searches[number] for number in sorted(searches)] for one in recorded]
+    for strategy in dict(searches):
+        widths = {number: width for number, (name, width) in enumerate(searches) if name == strategy}
+        ran = [[one.searches[number] for number in widths] for one in recorded]
         right, flops, seconds = (
             np.array([[float(getattr(one, name)) for one in row] for row in ran])
             for name in ("right", "flops", "seconds")
         )
-        names = [str(width) for _, width in sorted(searches.items())]
-        found["beam_search"] = Line(names, Curve(right, flops), Curve(right, seconds))
+        names = [str(width) for width in widths.values()]
+        found[strategy] = Line(names, Curve(right, flops), Curve(right, seconds))
     return found
 
 

@@ -59,27 +59,24 @@ class Comparison:
     cost: dict[str, float]
 
 
-def arms_of(samples: int, searches: dict[int, int]) -> list[Arm]:
-    """All that a policy may choose from: searches by their number, with the width they ran at; votes of up to half of the
-    samples, of which random subsets still differ."""
-    widths = [
-        Arm(strategy="beam_search", samples=width + PROBE[-1], parameters={"beam_width": 4})
-        for _, width in sorted(searches.items())
-    ]
+def arms_of(samples: int, searches: Sequence[tuple[str, int]]) -> list[Arm]:
+    """All that a policy may choose from: the searches in their order, with the width they ran at; votes of up to half of
+    the samples, of which random subsets still differ."""
+    behind = [Arm(strategy=strategy, samples=width + PROBE[-1]) for strategy, width in searches]
     sizes = [n for n in (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if n <= samples // 2]
-    return [*widths, *(Arm(strategy=name, samples=n) for name in VOTES for n in sizes)]
+    return [*behind, *(Arm(strategy=name, samples=n) for name in VOTES for n in sizes)]
 
 
 def compare(
     calibration: Sequence[Recorded],
     held_out: Sequence[Recorded],
-    searches: dict[int, int],
+    searches: Sequence[tuple[str, int]],
     *,
     subsets: int = SUBSETS,
     draws: int = DRAWS,
 ) -> Comparison:
-    """`searches`: the width of beam search by the number under which its outcomes were recorded. `subsets` random orders of
-    the samples are behind headline figures, `draws` resamples behind intervals."""
+    """`searches`: strategy and width of those whose outcomes were recorded under their place here. `subsets` random orders
+    of the samples are behind headline figures, `draws` resamples behind intervals."""
     most = min(one.samples for one in calibration) // 2
     arms = arms_of(2 * most, searches)
     known = single_lines(calibration, most, searches, FEWER)

@@ -21,7 +21,7 @@ from scheduler.calibration import TARGETS, break_even
 from scheduler.outcomes import Recorded
 from scheduler.validation import ratio_interval
 
-DRAWN = ("greedy", "majority_vote", "weighted_vote", "beam_search", "policy", "adaptive")
+DRAWN = ("greedy", "majority_vote", "weighted_vote", "beam_search", "rebase", "policy", "adaptive")
 UNITS = {"flops": "FLOPs", "seconds": "GPU-seconds"}
 
 
@@ -88,7 +88,7 @@ def _section(mix: str, one: Comparison) -> str:
     print(
         f"Calibrated on {len(one.calibration)} problems, measured on {len(one.held_out)} others, {samples} samples of each "
         f"(the first greedy). Votes, `policy` and `adaptive` are the mean over {SUBSETS} random orders of those, of N up to "
-        f"half of them; beam search ran for each width. Intervals are 95 %, a bootstrap over problems.\n",
+        f"half of them; searches ran for each width. Intervals are 95 %, a bootstrap over problems.\n",
         file=out,
     )
     print(_quality(one), file=out)

@@ -1,7 +1,7 @@
 """`python -m benchmarks.compute_optimal`: what compute-optimal answering is worth on the tiny models, into docs/results.
 
 A policy is calibrated on problems of one set and measured on those of another, for each mix. The jobs (one vote of many
-samples and a beam search of each width, on both sets) go through the whole service and are kept in a folder of their own:
+samples and every search of `SEARCHES`, on both sets) go through the whole service and are kept in a folder of their own:
 killed, the same command goes on. Everything else is replayed from them; the page, the plots and the figures behind them
 are written at the end.
 """
@@ -20,7 +20,8 @@ from models.database import Database, upgrade
 from scheduler.outcomes import Recorded, read_outcomes
 
 SETS = ("calibration", "held-out")
-WIDTHS = (2, 4, 8)
+SEARCHES = (("beam_search", 2), ("beam_search", 8), ("rebase", 4), ("rebase", 8))
+"""What cannot be replayed, with its width."""
 
 
 def write_set(folder: Path, name: str, mix: str, problems: int) -> Path:
@@ -37,7 +38,7 @@ def write_set(folder: Path, name: str, mix: str, problems: int) -> Path:
 def record(database: Database, dataset: Path, problems: int, samples: int) -> list[Recorded]:
     """The outcomes on one set; what has not been run is run."""
     votes = Run("weighted_vote", samples, verifier="tiny-prm", parameters={"greedy_first": "true", **AGGREGATED})
-    searches = [Run("beam_search", width, verifier="tiny-prm", parameters=AGGREGATED) for width in WIDTHS]
+    searches = [Run(strategy, width, verifier="tiny-prm", parameters=AGGREGATED) for strategy, width in SEARCHES]
     jobs = answer(
         database.url, Study(dataset.stem, dataset.stem, dataset, problems, [votes, *searches], votes.strategy)
     )
@@ -48,7 +49,7 @@ def record(database: Database, dataset: Path, problems: int, samples: int) -> li
 def study(database: Database, folder: Path, mix: str, problems: int, samples: int) -> Comparison:
     known, held_out = (record(database, write_set(folder, name, mix, problems), problems, samples) for name in SETS)
     print(f"{mix}: comparing ...", flush=True)
-    return compare(known, held_out, dict(enumerate(WIDTHS)))
+    return compare(known, held_out, SEARCHES)
 
 
 def main() -> None:

@@ -17,17 +17,17 @@ from models.efficiency import Curve
 from scheduler.outcomes import Recorded, Searched
 from tests.unit.scheduler.simulated import World
 
-WIDTHS = {0: 2, 1: 8}
+SEARCHES = [("beam_search", 2), ("rebase", 4), ("beam_search", 8)]
 
 
 def problems(count: int, seed: int) -> list[Recorded]:
-    """Two widths of beam search, the wider one better."""
+    """Searches of two widths, the wider one better."""
     found = []
     for number, one in enumerate(World(samples=17, search=0.0).problems(count, seed)):
         rng = np.random.default_rng([9, seed, number])
         ran = {
             place: Searched(bool(rng.random() < one.right.mean() + gain), one.prefill + cost * one.unit, 0.1 * cost)
-            for place, gain, cost in ((0, 0.0, 3), (1, 0.1, 12))
+            for place, gain, cost in ((0, 0.0, 3), (1, 0.05, 6), (2, 0.1, 12))
         }
         found.append(replace(one, searches=ran))
     return found
@@ -38,7 +38,7 @@ def found() -> Iterator[Comparison]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("FEWER", 4), ("FITTED_ON", 8), ("SEEDS", 2), ("AT_ONCE", 17), ("BUDGETS", (1, 4, 16))):
             patch.setattr(comparison, name, value)
-        yield compare(problems(60, 1), problems(40, 2), WIDTHS, subsets=10, draws=50)
+        yield compare(problems(60, 1), problems(40, 2), SEARCHES, subsets=10, draws=50)
 
 
 def test_every_strategy_is_measured_on_the_same_problems(found: Comparison) -> None:
@@ -47,7 +47,7 @@ def test_every_strategy_is_measured_on_the_same_problems(found: Comparison) -> N
     )
     assert {len(line.flops.accuracy) for line in found.lines.values()} == {40}
     assert found.lines["weighted_vote"].settings == [str(n) for n in range(1, 9)]  # every N, up to half of the samples
-    assert found.lines["beam_search"].settings == ["2", "8"]
+    assert (found.lines["beam_search"].settings, found.lines["rebase"].settings) == (["2", "8"], ["4"])
     greedy = [float(one.right[0]) for one in problems(40, 2)]
     assert found.lines["greedy"].flops.accuracy[:, 0].tolist() == greedy
     assert found.lines["policy"].flops.accuracy[:, 0].tolist() == greedy  # a budget of one sample
@@ -91,9 +91,9 @@ def test_the_second_baseline_is_chosen_on_calibration_problems() -> None:
 
 
 def test_a_search_is_an_arm_of_what_the_probe_leaves_it() -> None:
-    arms = arms_of(33, WIDTHS)
-    assert [(arm.strategy, arm.samples) for arm in arms[:2]] == [("beam_search", 6), ("beam_search", 12)]
-    assert max(arm.samples for arm in arms[2:]) == 16
+    arms = arms_of(33, SEARCHES)
+    assert [(arm.strategy, arm.samples) for arm in arms[:3]] == [("beam_search", 6), ("rebase", 8), ("beam_search", 12)]
+    assert max(arm.samples for arm in arms[3:]) == 16
 
 
 def test_halves_share_the_greedy_sample_alone() -> None:
@@ -137,7 +137,7 @@ def test_the_page_says_what_was_found_and_keeps_what_people_wrote(found: Compari
 
 def test_single_strategies_cost_one_prefill_and_what_they_draw() -> None:
     recorded = problems(5, 3)
-    lines = single_lines(recorded, 4, WIDTHS, 3)
-    ran = [[one.searches[place].flops for place in (0, 1)] for one in recorded]
+    lines = single_lines(recorded, 4, SEARCHES, 3)
+    ran = [[one.searches[place].flops for place in (0, 2)] for one in recorded]
     assert lines["beam_search"].flops.cost.tolist() == ran
     assert lines["greedy"].flops.cost[:, 0] == pytest.approx([one.prefill + one.drawing[0] for one in recorded])
