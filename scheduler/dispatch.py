@@ -1,4 +1,4 @@
-"""Dispatch: keeps about twice the live slots rung, by priority, within each job's cap."""
+"""Dispatch: keeps about four times the live slots rung, by priority, within each job's cap."""
 
 from __future__ import annotations
 

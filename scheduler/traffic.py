@@ -11,8 +11,9 @@ from sqlalchemy import Connection, func, select
 from models.heartbeats import ALIVE_SECONDS, WORKER
 from models.transitions import JOB, QUERY
 
-WINDOW = 2
-"""Sequences rung per live slot: one batch running and one waiting, so that no worker starves or hoards."""
+WINDOW = 4
+"""Sequences rung per live slot: a batch that is drawn, one that the verifier reads, and as many waiting. With half of that,
+of two votes of 64 samples on 64 sequences, either the generator or the verifier mostly stood still."""
 
 
 @dataclass(slots=True)

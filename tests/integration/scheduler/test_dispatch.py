@@ -61,12 +61,12 @@ def test_nothing_is_rung_where_nobody_listens(
     assert messages(empty_redis_url) == []
 
 
-def test_two_batches_are_rung_and_no_more(
+def test_four_batches_are_rung_and_no_more(
     database: Database, dispatcher: Dispatcher, empty_redis_url: str
 ) -> None:  # fmt: skip
-    """Eight slots and four sequences to a query: four queries, whatever the size of the job."""
+    """Four slots and four sequences to a query: four queries, whatever the size of the job."""
     shelf = add_job(database, 50)
-    worker(database, slots=8)
+    worker(database, slots=4)
     assert [dispatcher.dispatch() for _ in range(3)] == [4, 0, 0]
     assert messages(empty_redis_url) == [(query_id, 0, False) for query_id in shelf.queries[:4]]
     got = claim(database, shelf.queries[:4])
@@ -77,7 +77,7 @@ def test_two_batches_are_rung_and_no_more(
 
 
 def test_the_window_is_counted_in_sequences(database: Database, dispatcher: Dispatcher) -> None:
-    worker(database, slots=8)
+    worker(database, slots=4)
     greedy = add_job(database, 50, strategy="greedy", budget_amount=1)
     force_sequences(database, greedy, 1)
     assert dispatcher.dispatch() == 16
@@ -99,7 +99,7 @@ def test_more_workers_open_the_window_and_each_model_has_its_own(
     fast, slow = add_job(database, 50), add_job(database, 50)
     force(database, JOB, slow.job_id, generator="slow", lane="slow")
     for name, generator in (("a", "fast"), ("b", "fast"), ("c", "slow")):
-        worker(database, name, generator=generator, slots=8)
+        worker(database, name, generator=generator, slots=4)
     assert dispatcher.dispatch() == 12
     assert (len(queued(database, fast)), len(queued(database, slow))) == (8, 4)
     assert {query_id for query_id, _, _ in messages(empty_redis_url, "slow")} == set(slow.queries[:4])
@@ -115,7 +115,7 @@ def test_a_round_rings_a_bounded_number(database: Database, dispatcher: Dispatch
 def test_an_urgent_job_does_not_wait_behind_others(
     database: Database, dispatcher: Dispatcher, empty_redis_url: str
 ) -> None:  # fmt: skip
-    worker(database, slots=8)
+    worker(database, slots=4)
     first = add_job(database, 50, priority=5)
     assert dispatcher.dispatch() == 4
     urgent, patient = add_job(database, 50, priority=1), add_job(database, 50, priority=9)
@@ -127,7 +127,7 @@ def test_an_urgent_job_does_not_wait_behind_others(
 
 
 def test_a_changed_priority_counts_from_the_next_round(database: Database, dispatcher: Dispatcher) -> None:
-    worker(database, slots=4)
+    worker(database, slots=2)
     first, second = add_job(database, 50), add_job(database, 50)
     assert dispatcher.dispatch() == 2
     with database.transaction() as connection:
@@ -189,7 +189,7 @@ def test_suspects_run_one_to_a_worker_and_alone(
     database: Database, dispatcher: Dispatcher, empty_redis_url: str
 ) -> None:  # fmt: skip
     for name in ("a", "b"):
-        worker(database, name, slots=8)
+        worker(database, name, slots=4)
     shelf = add_job(database, 20)
     for query_id in shelf.queries[:3]:
         force(database, QUERY, query_id, suspect=1)
@@ -204,7 +204,7 @@ def test_suspects_run_one_to_a_worker_and_alone(
 
 
 def test_suspects_of_all_jobs_share_the_workers(database: Database, dispatcher: Dispatcher) -> None:
-    worker(database, slots=8)
+    worker(database, slots=4)
     shelves = [add_job(database, 2) for _ in range(3)]
     for shelf in shelves:
         for query_id in shelf.queries:
@@ -215,7 +215,7 @@ def test_suspects_of_all_jobs_share_the_workers(database: Database, dispatcher: 
 def test_a_deadline_stops_what_has_not_begun(
     database: Database, dispatcher: Dispatcher, clock: ManualClock
 ) -> None:  # fmt: skip
-    worker(database, slots=8)
+    worker(database, slots=4)
     shelf = add_job(database, 10, deadline=clock.time + timedelta(seconds=10))
     assert dispatcher.dispatch() == 4
     [running] = claim(database, shelf.queries[:1])
@@ -238,7 +238,7 @@ def test_a_deadline_passes_without_a_worker(database: Database, dispatcher: Disp
 
 
 def test_a_retry_waits_for_its_time(database: Database, dispatcher: Dispatcher, clock: ManualClock) -> None:
-    worker(database, slots=8)
+    worker(database, slots=4)
     shelf = add_job(database)
     dispatcher.dispatch()
     finish(database, shelf.queries, state="retry", reason="busy", retry_after=5.0)
@@ -255,7 +255,7 @@ def test_only_open_jobs_are_rung(database: Database, dispatcher: Dispatcher, sta
 
 
 def test_a_query_is_planned_when_it_is_rung(database: Database, dispatcher: Dispatcher) -> None:
-    worker(database, slots=8)
+    worker(database, slots=4)
     shelf = add_job(database, 9, budget_amount=2, strategy="best_of_n", verifier="mean_logprob")
     empty = {"strategy": None, "parameters": None, "budget_amount": None, "budget_unit": None, "sequences": 1}
     for query_id in shelf.queries:

@@ -129,8 +129,8 @@ def test_a_stage_that_was_drained_keeps_its_plan(database: Database, dispatcher:
 
 
 def test_the_window_is_filled_with_as_many_as_it_holds(database: Database, doorbell: Doorbell) -> None:
-    """Probes take one sequence each and an arm four: eight slots hold sixteen of the one or four of the other."""
-    worker(database, slots=8)
+    """Probes take one sequence each and an arm four: four slots hold sixteen of the one or four of the other."""
+    worker(database, slots=4)
     dispatcher = Dispatcher(database, doorbell)
     shelf = add_staged_job(database, 40, policy())
     assert [dispatcher.dispatch() for _ in range(2)] == [16, 0]
@@ -294,7 +294,7 @@ def test_what_gains_most_is_served_first_and_the_unprobed_before_all(
     database: Database, doorbell: Doorbell, worth: dict[int, float]
 ) -> None:  # fmt: skip
     worth.update({1: 0.01, 2: 0.05, 3: 0.03})
-    worker(database, slots=4)
+    worker(database, slots=2)
     dispatcher = Dispatcher(database, doorbell)
     shelf = add_staged_job(database, 10, calibrated({0: 0.75}), allocation="adaptive")
     assert dispatcher.dispatch() == 8
