@@ -134,20 +134,18 @@ def figures(votes: Votes) -> Figures:
     problems, most = votes.uniform.shape
     once = np.full((1, problems), 1 / problems)
     draws = np.random.default_rng(0).multinomial(problems, once[0], size=DRAWS) / problems
-    measured, resampled = (
-        (
-            shares @ votes.adaptive[:, -1],
-            shares @ votes.drawn[:, -1],
-            _equal(shares @ votes.uniform, shares @ votes.adaptive[:, -1], most),
-        )
-        for shares in (once, draws)
-    )
-    values = [
-        (value[0], *np.quantile(sample, [0.025, 0.975])) for value, sample in zip(measured, resampled, strict=True)
-    ]
-    ratios = resampled[2] / resampled[1]
-    saved = (measured[2][0] / measured[1][0], *np.quantile(ratios, [0.025, 0.975]))
-    return Figures(*values, saved)
+
+    def measured(shares: np.ndarray) -> tuple[np.ndarray, ...]:
+        adaptive, drawn = shares @ votes.adaptive[:, -1], shares @ votes.drawn[:, -1]
+        equal = _equal(shares @ votes.uniform, adaptive, most)
+        return adaptive, drawn, equal, equal / drawn
+
+    return Figures(*(_interval(*pair) for pair in zip(measured(once), measured(draws), strict=True)))
+
+
+def _interval(value: np.ndarray, resampled: np.ndarray) -> tuple[float, float, float]:
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return float(value[0]), float(low), float(high)
 
 
 def _equal(uniform: np.ndarray, target: np.ndarray, most: int) -> np.ndarray:
@@ -174,8 +172,8 @@ def summary(problems: Sequence[Recorded]) -> Table:
         ("uniform votes for the same accuracy", "equal", 1),
         ("times as many", "saved", 1),
     ):
-        cells = [[scale * value for value in getattr(one, attribute)] for one in found]
-        table.add_row(name, *(f"{middle:.2f} ({low:.2f} to {high:.2f})" for middle, low, high in cells))
+        cells = [tuple(scale * value for value in getattr(one, attribute)) for one in found]
+        table.add_row(name, *("{:.2f} ({:.2f} to {:.2f})".format(*cell) for cell in cells))
     return table
 
 

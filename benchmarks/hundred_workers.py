@@ -80,7 +80,7 @@ class SimulatedWorker:
         self._database.close()
 
     def _claim(self, free: int, times: Times) -> None:
-        bells = []
+        bells: list[tuple[int, int, bool]] = []
         while len(bells) < free and not self._rung.empty():
             try:
                 bells.append((self._rung.get_nowait(), 0, False))

@@ -87,7 +87,7 @@ async def _theirs(url: str, key: str, problems: Sequence[Problem], *, together: 
     verifiers = Verifiers()
     model = _NewTextAlone(f"{url}/v1", key, "tiny", max_completion_tokens=64)
     try:
-        verifier, _ = await verifiers.find("tiny-prm", None, lambda *_: False)
+        verifier, _ = await verifiers.find("tiny-prm", None, _no_grades)
         steps = StepGeneration(MOST_STEPS, step_token="\n", stop_token="####", temperature=TEMPERATURE)
         search = BeamSearch(steps, _LastStep(verifier), beam_width=KEPT)
 
@@ -106,6 +106,11 @@ async def _theirs(url: str, key: str, problems: Sequence[Problem], *, together: 
     finally:
         await model.close()
         await verifiers.close()
+
+
+async def _no_grades(answer: str, reference: str) -> bool:
+    """`tiny-prm` asks for none."""
+    return False
 
 
 class _NewTextAlone(OpenAICompatibleLanguageModel):

@@ -138,13 +138,16 @@ def _summary(notes: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     def most(name: str, value: Callable[[dict[str, Any]], float]) -> tuple[str, str, str]:
         return name, f"{max(map(value, first)):.3g}", f"{max(map(value, last)):.3g}"
 
+    def memory(process: str) -> tuple[str, str, str]:
+        return most(f"{process}, MB", lambda one: one["megabytes"].get(process, 0.0))
+
     return [
-        ("queries/s", *(f"{_rate(part):.0f}" for part in (first, last))),
-        *(most(f"{name}, MB", lambda one, name=name: one["megabytes"].get(name, 0.0)) for name in notes[-1]["megabytes"]),
+        ("queries/s", f"{_rate(first):.0f}", f"{_rate(last):.0f}"),
+        *map(memory, notes[-1]["megabytes"]),
         most("messages in Redis, most", lambda one: one["messages"]),
         most("one refresh of `watch`, s, longest", lambda one: one["watch_seconds"]),
         most("`status`, s, longest", lambda one: one["status_seconds"]),
-    ]  # fmt: skip
+    ]
 
 
 def _rate(notes: list[dict[str, Any]]) -> float:

@@ -117,4 +117,5 @@ def _texts(outcome: Outcome) -> list[tuple[str, str]]:
 
 def _cached(outcomes: Sequence[Outcome]) -> float:
     later = [row for outcome in outcomes for row in outcome.candidates if row["parent"] is not None]
-    return sum(row["cached_tokens"] or 0 for row in later) / sum(row["prompt_tokens"] for row in later)
+    cached, read = (sum(int(row[name] or 0) for row in later) for name in ("cached_tokens", "prompt_tokens"))
+    return cached / read
