@@ -33,7 +33,7 @@ FEWEST = 10
 @click.option("--samples", type=click.IntRange(8, 1024), default=64, show_default=True, help="Drawn for each problem; twice the largest budget is a good number.")  # fmt: skip
 @click.option("--budgets", type=SampleCounts(), default="1,2,4,8,16,32", show_default=True, help="Mean samples of a query that the policy is to decide for.")  # fmt: skip
 @click.option("--search", "searches", multiple=True, metavar="STRATEGY", help="A strategy to try besides votes, one job for each budget; beam_search where verifier and engine can search.")  # fmt: skip
-@click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the searches, such as beam_width=2.")  # fmt: skip
+@click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the votes and searches that have it, such as aggregation=min or beam_width=2.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="No live view.")
 @output.json_option
 def calibrate(

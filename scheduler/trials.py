@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def plan_trials(
         samples: drawn for each problem.
         budgets: rising, none above `samples`.
         searches: strategies besides votes; the usual ones where there are none and the models can search.
-        parameters: of the searches, each for those of them that have it.
+        parameters: each for those votes and searches that have it.
 
     Raises:
         UserError: a strategy or parameter that does not fit, named by its option.
@@ -67,20 +67,22 @@ def plan_trials(
             f"--search: it gets what a probe of {SEED_PROBE[-1]} samples leaves; give a larger one of --budgets, or leave it out"
         )
     votes = ("majority_vote",) if verifier is None else ("majority_vote", "weighted_vote", "best_of_n")
+    vote = "majority_vote" if verifier is None else "weighted_vote"
+    shared = {**_having(vote, parameters), **FIRST}
     drawn = Request(
         **question,
-        strategy="majority_vote" if verifier is None else "weighted_vote",
-        parameters=FIRST,
+        strategy=vote,
+        parameters=shared,
         budget=(float(samples), "samples"),
         name=f"calibrate {name}: samples",
     )
     arms = [
-        Arm(strategy=vote, samples=budget, parameters=FIRST)
+        Arm(strategy=vote, samples=budget, parameters=_having(vote, shared))
         for budget in budgets
         for vote in (*votes, "adaptive_consistency")
     ]
     found: dict[int, Request] = {}
-    for search, given in _searches(searches or usual, parameters):
+    for search, given in _searches(searches or usual, parameters, known=shared.keys()):
         for budget in beyond:
             found[len(arms)] = _behind_the_probe(drawn, search, given, budget, name)
             arms.append(Arm(strategy=search, samples=budget, parameters=given))
@@ -100,9 +102,16 @@ def _behind_the_probe(drawn: Request, search: str, given: Mapping[str, Any], bud
     )
 
 
-def _searches(searches: Sequence[str], parameters: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each with those of the parameters that it has."""
-    unknown = set(parameters)
+def _having(strategy: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the parameters that a strategy has."""
+    return {key: value for key, value in parameters.items() if key in registry.find(strategy).make.model_fields}
+
+
+def _searches(
+    searches: Sequence[str], parameters: Mapping[str, Any], *, known: Collection[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each with those of the parameters that it has; one that nothing has is an error, `known` are those of the votes."""
+    unknown = set(parameters) - set(known)
     seen = set()
     for search in searches:
         try:
@@ -111,7 +120,7 @@ def _searches(searches: Sequence[str], parameters: Mapping[str, Any]) -> Iterato
                 raise ValueError(f"{entry.name} follows a policy and cannot be a part of one")
             if entry.name in REPLAYED:
                 raise ValueError(f"{entry.name} needs no job of its own, for it follows from the samples")
-            given = {key: value for key, value in parameters.items() if key in entry.make.model_fields}
+            given = _having(entry.name, parameters)
             registry.build(entry.name, given)
         except ValueError as error:
             raise UserError(f"--search: {error}") from None
@@ -121,5 +130,5 @@ def _searches(searches: Sequence[str], parameters: Mapping[str, Any]) -> Iterato
             yield entry.name, given
     if unknown:
         raise UserError(
-            f"--param {min(unknown)}: no search that is tried has it; `tts-jobs strategies` lists parameters"
+            f"--param {min(unknown)}: nothing that is tried has it; `tts-jobs strategies` lists parameters"
         )

@@ -75,6 +75,18 @@ def test_parameters_go_to_the_searches_that_have_them() -> None:
     ]
 
 
+def test_what_votes_share_with_searches_is_given_to_both() -> None:
+    trials = plan(budgets=(8,), parameters={"aggregation": "min", "beam_width": 2})
+    assert trials.votes.parameters == {"aggregation": "min", **FIRST}
+    assert {arm.strategy: arm.parameters for arm in trials.arms} == {
+        "majority_vote": FIRST,
+        "adaptive_consistency": FIRST,
+        "weighted_vote": {"aggregation": "min", **FIRST},
+        "best_of_n": {"aggregation": "min", **FIRST},
+        "beam_search": {"aggregation": "min", "beam_width": 2},
+    }
+
+
 def test_a_verifier_is_handed_to_who_wants_one_as_in_a_job_with_a_policy() -> None:
     (revised,) = plan("sequential_revision", budgets=(8,)).searches.values()
     assert revised.verifier is None
@@ -89,7 +101,7 @@ def test_a_verifier_is_handed_to_who_wants_one_as_in_a_job_with_a_policy() -> No
         (("weighted_vote",), {}, "--search: weighted_vote needs no job of its own"),
         (("compute_optimal",), {}, "--search: compute_optimal follows a policy and cannot be a part of one"),
         (("rebase",), {"budgets": (1, 4)}, "--search: it gets what a probe of 4 samples leaves"),
-        ((), {"parameters": {"balance": 1}}, "--param balance: no search that is tried has it"),
+        ((), {"parameters": {"balance": 1}}, "--param balance: nothing that is tried has it"),
         ((), {"parameters": {"beam_width": 0}}, "--search: beam_search: parameter 'beam_width'"),
         ((), {"verifier": "exact"}, "--verifier: exact reads the reference answers"),
         ((), {"generator": "nobody"}, "--generator: unknown model 'nobody'"),
