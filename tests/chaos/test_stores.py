@@ -101,10 +101,12 @@ def test_the_database_away_for_longer_than_a_lease(stage: Stage, postgres_server
 
 
 @pytest.mark.slow
-def test_the_broker_falls_silent(tmp_path: Path, postgres_url: str) -> None:
+@pytest.mark.parametrize("seconds", [8.0, 120.0])
+def test_the_broker_falls_silent(tmp_path: Path, postgres_url: str, seconds: float) -> None:
     """Packets are dropped and no connection is closed; those made before stay dead when the wire speaks again.
 
-    Nobody is told that a connection is dead: after `health_check_interval` and `socket_timeout` it is given up.
+    Nobody is told that a connection is dead: after `health_check_interval` and `socket_timeout` it is given up. In the
+    longer silence those that take its place are given up as well, again and again.
     """
     with (
         own_redis(tmp_path / "redis") as broker,
@@ -116,7 +118,7 @@ def test_the_broker_falls_silent(tmp_path: Path, postgres_url: str) -> None:
         worker = stage.worker()
         under_way(stage, 5)
         wire.silence()
-        pause(8.0)
+        pause(seconds)
         # What had been delivered is answered and committed without the broker.
         stage.wait_for(lambda: stage.scalar(RUNNING) == 0, "what was in flight to be committed")
         wire.speak()
