@@ -35,7 +35,8 @@ def best_grant(policy: Policy, evidence: Evidence) -> Grant | None:
     """The arm with the most gain per cost, of those calibrated where the query stands; None where nothing is gained.
 
     The largest ratio over all arms is the first slope of the concave majorant of the query's accuracy over its cost: one
-    more vote often gains nothing where two gain much.
+    more vote often gains nothing where two gain much. What is no vote ends the query, so it has to promise more than every
+    vote that is still open.
     """
     rung = policy.rung(evidence)
     if rung is None:
@@ -43,14 +44,17 @@ def best_grant(policy: Policy, evidence: Evidence) -> Grant | None:
     features = evidence.features()
     now = rung.right.probability(features)
     length = evidence.generated / max(evidence.drawn, 1)
+    foretold = {number: model.probability(features) for number, model in sorted(rung.arms.items())}
+    ahead = {number: cost_ahead(policy, number, evidence.drawn, scored=evidence.scored) for number in foretold}
+    votes = [number for number in foretold if ahead[number] is not None and policy.arms[number].strategy in VOTES]
+    most = max((foretold[number] for number in votes), default=now)
     best: Grant | None = None
-    for number, model in sorted(rung.arms.items()):
-        ahead = cost_ahead(policy, number, evidence.drawn, scored=evidence.scored)
-        if ahead is None:
+    for number, right in foretold.items():
+        paid = ahead[number]
+        if paid is None or (number not in votes and right <= most):
             continue
         # What is free, as a verifier without a model is, counts as one token.
-        cost = max(ahead * length, 1.0)
-        gain = model.probability(features) - now
+        cost, gain = max(paid * length, 1.0), right - now
         if gain > LEAST_GAIN and (best is None or gain / cost > best.value):
             best = Grant(number, gain, cost, gain / cost)
     return best

@@ -12,25 +12,30 @@ from scheduler.policy import Policy
 from scheduler.rehearsal import Probed, bins_of, ladder, outcome_of
 from scheduler.rows import SAMPLED, Rows
 
+OUTDONE = 2.0
+"""Times its own FLOPs: of 1, 1.5, 2 and 3, all but the first were alike on the tiny models' calibration problems."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bin:
     """Of one bin: its share of all queries, the options it has (None: nothing beyond the probe), and over those their
-    accuracy and mean FLOPs; `gaps[a, b]` is the paired standard error of the difference of two."""
+    accuracy and mean FLOPs; `gaps[a, b]` is the paired standard error of the difference of two, and `once` marks those of
+    which every problem was seen once, which are no average over orders."""
 
     share: float
     options: list[int | None]
     accuracy: np.ndarray
     flops: np.ndarray
     gaps: np.ndarray
+    once: np.ndarray
 
 
 def choose(policy: Policy, rows: Rows, probed: Probed, budget: int) -> tuple[int | None, ...]:
     """The table's row: the most right answers whose mean FLOPs, the prompt's left out, are at most those of generating
     `budget` samples of the mean problem.
 
-    Each bin may have every arm that is the cheapest within one paired standard error of a dearer one, or of itself.
-    Those are shared out along the concave majorants of all bins.
+    Each bin may have every arm that is the cheapest within one paired standard error of a dearer one, or of itself; a
+    search, of which each problem was seen once, only where it is surely better than votes. Those are shared out along the concave majorants of all bins.
     """
     bins = bins_of(policy.thresholds, probed.failure)
     found = [
@@ -67,6 +72,7 @@ def _options(policy: Policy, budget: float, bin_: int) -> list[int | None]:
 
 def _measure(policy: Policy, rows: Rows, probed: Probed, inside: np.ndarray, options: Sequence[int | None]) -> _Bin:
     count, outcomes = inside.sum(), []
+    once = np.array([number is not None and policy.arms[number].strategy not in SAMPLED for number in options])
     for number in options:
         chosen = np.full(len(inside), -1 if number is None else number)
         outcomes.append(outcome_of(policy, rows, probed.stop, chosen))
@@ -75,13 +81,14 @@ def _measure(policy: Policy, rows: Rows, probed: Probed, inside: np.ndarray, opt
     flops = np.stack([one.flops - prefill for one in outcomes], axis=1) * inside[:, None]
     if not count:
         empty = np.zeros(len(options))
-        return _Bin(0.0, list(options), empty, empty, np.zeros((len(options), len(options))))
+        return _Bin(0.0, list(options), empty, empty, np.zeros((len(options), len(options))), once)
     return _Bin(
         share=float(count / len(inside)),
         options=list(options),
         accuracy=right.sum(axis=0) / count,
         flops=flops.sum(axis=0) / count,
         gaps=_paired_errors(rows.by_problem(right), rows.by_problem(inside.astype(float))),
+        once=once,
     )
 
 
@@ -96,7 +103,14 @@ def _paired_errors(right: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _cheapest_within_error(one: _Bin) -> list[int]:
-    """Of each option the cheapest that is as good, in order of their numbers; the first, which costs nothing, always."""
-    alike = one.accuracy[None, :] >= one.accuracy[:, None] - one.gaps
+    """Of each option the cheapest that is as good, in order of their numbers; the first, which costs nothing, always.
+
+    Of two that are as good the one known less well would win too often. So what was seen once is left out unless it beats
+    every average of at most `OUTDONE` times its cost by more than the error.
+    """
+    outdone = (one.flops[:, None] <= OUTDONE * one.flops[None, :]) & ~one.once[:, None]
+    beaten = one.accuracy[:, None] + one.gaps >= one.accuracy[None, :]
+    known = ~one.once | ~(outdone & beaten).any(axis=0)
+    alike = (one.accuracy[None, :] >= one.accuracy[:, None] - one.gaps) & known
     cost = np.where(alike & (one.flops[None, :] <= one.flops[:, None]), one.flops[None, :], np.inf)
-    return sorted({0, *(int(option) for option in cost.argmin(axis=1))})
+    return sorted({0, *(int(option) for option in cost.argmin(axis=1)[known])})

@@ -147,13 +147,16 @@ def _next(
         )
         features = rows.features[judged][here, at]
         now = probabilities(rung.right, features)
-        for number, model in sorted(rung.arms.items()):
-            ahead = cost_ahead(policy, number, drawn, scored=judged)
-            if ahead is None:
+        ahead = {number: cost_ahead(policy, number, drawn, scored=judged) for number in sorted(rung.arms)}
+        foretold = {number: probabilities(rung.arms[number], features) for number in ahead}
+        votes = [number for number in ahead if ahead[number] is not None and policy.arms[number].strategy in VOTES]
+        most = np.max([now if not votes else foretold[votes[0]], *(foretold[number] for number in votes)], axis=0)
+        for number, paid in ahead.items():
+            if paid is None:
                 continue
-            gain = probabilities(model, features) - now
-            value = gain / np.maximum(ahead * rows.length[here, at], 1.0)
-            better = (gain > LEAST_GAIN) & (value > worth[here])
+            gain = foretold[number] - now
+            value = gain / np.maximum(paid * rows.length[here, at], 1.0)
+            better = (gain > LEAST_GAIN) & (value > worth[here]) & ((number in votes) | (foretold[number] > most))
             arm[here[better]], worth[here[better]] = number, value[better]
     return arm, worth
 

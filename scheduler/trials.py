@@ -129,6 +129,4 @@ def _searches(
             seen.add(entry.name)
             yield entry.name, given
     if unknown:
-        raise UserError(
-            f"--param {min(unknown)}: nothing that is tried has it; `tts-jobs strategies` lists parameters"
-        )
+        raise UserError(f"--param {min(unknown)}: nothing that is tried has it; `tts-jobs strategies` lists parameters")

@@ -83,6 +83,15 @@ def test_a_search_is_paid_in_full() -> None:
     assert granted(best_grant(dear, evidence(4))) == pytest.approx((3, 0.4, 100))
 
 
+def test_what_ends_a_query_promises_more_than_every_vote_that_is_open() -> None:
+    cheap = {"costs": (2.0, 4.0, 6.0, 1.0)}
+    for most, arm in ((0.85, 2), (0.75, 3)):
+        plan = policy([rung(4, 0.5, {2: most, 3: 0.8})]).model_copy(update=cheap)
+        found = best_grant(plan, evidence(4))
+        assert found is not None
+        assert found.arm == arm, "the search gains more per cost, and is the last that happens"
+
+
 def test_a_verifier_without_a_model_costs_one_token() -> None:
     plan = policy([rung(4, 0.5, {2: 0.7}), rung(4, 0.5, {2: 0.9}, scored=True)], scoring=0.0)
     assert granted(best_grant(plan, evidence(4))) == pytest.approx((2, 0.2, 1))

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from scheduler import choice
 from scheduler.calibration import fit
 from scheduler.outcomes import Recorded, Searched
 from scheduler.policy import Arm, Policy
@@ -72,6 +73,26 @@ def test_the_dearer_search_must_be_better_by_more_than_one_paired_standard_error
         arms = [Arm(strategy="beam_search", samples=8), Arm(strategy="beam_search", samples=24)]
         policy, _ = plan(hard, arms, thresholds=(0.1,))
         assert policy.table[64] == (None, chosen), more
+
+
+@pytest.mark.parametrize(
+    ("flops", "accuracy", "kept"),
+    [
+        ((0, 8, 12), (0.2, 0.50, 0.52), {0, 2}),  # cheaper and as good, but that may be chance
+        ((0, 8, 12), (0.2, 0.60, 0.52), {0, 1}),
+        ((0, 8, 17), (0.2, 0.50, 0.52), {0, 1}),  # what costs more than twice as much need not be beaten
+        ((0, 8, 6), (0.2, 0.54, 0.50), {0, 2}),
+        ((0, 8, 6), (0.2, 0.60, 0.50), {0, 1, 2}),
+    ],
+)
+def test_a_search_seen_once_has_to_beat_the_votes_of_twice_its_cost(
+    flops: tuple[float, ...], accuracy: tuple[float, ...], kept: set[int]
+) -> None:
+    """Nothing, a search, and a vote; any two differ with an error of .05."""
+    once = np.array([False, True, False])
+    errors = 0.05 * (1 - np.eye(3))
+    bin_ = choice._Bin(1.0, [None, 0, 1], np.array(accuracy), np.array(flops, dtype=float), errors, once)
+    assert set(choice._cheapest_within_error(bin_)) == kept
 
 
 def test_thresholds_are_quantiles_unless_they_are_given() -> None:

@@ -30,7 +30,7 @@ ARMS = (
     Arm(strategy="adaptive_consistency", samples=8),
 )
 NAMES = ("tiny", "a"), ("tiny-prm", "b")
-WORLD = World(samples=17, unread=0.4, search=0.1)
+WORLD = World(samples=17, unread=0.4, search=0.3)
 
 
 @cache
