@@ -114,7 +114,7 @@ class Result(NamedTuple):
     gain: tuple[float, float, float] | None
 
 
-def strategies(problems: int, budgets: Sequence[int], replay: int) -> Study:
+def strategies(problems: int, budgets: Sequence[int], replay: int, page: str) -> Study:
     """The cheapest first: what sampling strategies drew is reused by the dearer ones."""
     found = [Run("greedy", 1)]
     for samples in budgets:
@@ -127,7 +127,7 @@ def strategies(problems: int, budgets: Sequence[int], replay: int) -> Study:
     found.append(Run("greedy", 1, "tiny-large"))
     last = Run("weighted_vote", replay, verifier="tiny-prm", parameters=AGGREGATED) if replay else None
     title = f"tiny with tiny-prm, {problems} held-out problems, uniform over the five levels"
-    return Study("strategies", title, PROBLEMS, problems, found, "weighted_vote", replayed=last)
+    return Study(page, title, PROBLEMS, problems, found, "weighted_vote", replayed=last)
 
 
 PARAMETERS: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -259,6 +259,7 @@ def main() -> None:
     every.add_argument("--problems", type=int, default=500, help="how many of the 2,000 held-out problems (500)")
     every.add_argument("--budgets", default="2,8,32", help="samples a problem (2,8,32)")
     every.add_argument("--replay", type=int, default=128, help="samples a problem to replay from; 0: none (128)")
+    every.add_argument("--page", default="strategies", help="what it is called in docs/results (strategies)")
     words = studies.add_parser("verifiers")
     words.add_argument("dataset", type=Path, help="word problems, such as SVAMP or GSM8K")
     words.add_argument("--problems", type=int, default=100, help="how many of them (100)")
@@ -266,7 +267,8 @@ def main() -> None:
     words.add_argument("--samples", type=int, default=4, help="samples a problem (4)")
     given = parser.parse_args()
     if given.study == "strategies":
-        study = strategies(given.problems, [int(part) for part in given.budgets.split(",")], given.replay)
+        budgets = [int(part) for part in given.budgets.split(",")]
+        study = strategies(given.problems, budgets, given.replay, given.page)
     else:
         study = verifiers(given.dataset, given.problems, given.generator, given.samples)
     given.folder.mkdir(parents=True, exist_ok=True)
