@@ -89,9 +89,7 @@ class Drama:
 
     def _keep_up(self) -> None:
         """As a supervisor would, and a user who goes on submitting."""
-        self.stage.keep_alive(GENERATOR, WORKERS)
-        for _ in range(SCHEDULERS - len(self._alive("scheduler"))):
-            self.stage.scheduler()
+        self._keep_alive()
         with contextlib.suppress(UserError, DBAPIError):
             if self.stage.scalar("SELECT COUNT(*) FROM job WHERE state IN ('open', 'loading')") < 2:
                 self._submit()
@@ -115,12 +113,12 @@ class Drama:
         return self._random.choice(alive) if alive else None
 
     def _is_over(self) -> bool:
-        self._keep_up_without_jobs()
+        self._keep_alive()
         for (job,) in self.stage.query("SELECT id FROM job WHERE state = 'paused'"):
             self.stage.tts("resume", str(job))
         return bool(self.stage.scalar(f"SELECT COUNT(*) FROM job WHERE state NOT IN {ENDED}") == 0)
 
-    def _keep_up_without_jobs(self) -> None:
+    def _keep_alive(self) -> None:
         self.stage.keep_alive(GENERATOR, WORKERS)
         for _ in range(SCHEDULERS - len(self._alive("scheduler"))):
             self.stage.scheduler()
