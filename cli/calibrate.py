@@ -48,7 +48,7 @@ def calibrate(
 ) -> None:
     """Measure what each strategy brings on problems of FILE that look as hard, and keep the policy that follows.
 
-    It is used with `--strategy compute-optimal --policy NAME`. FILE needs reference answers, and no problem of it should
+    It is used with `tts-jobs run ... --policy NAME`. FILE needs reference answers, and no problem of it should
     be among those that are reported on later. One job draws the samples, from which every vote is replayed; each search
     has a job for every budget. Kill it whenever you like; the same command goes on where it was, and draws nothing that
     is stored already.
@@ -142,5 +142,5 @@ def _tell(policy: Policy, evidence: dict[str, Any], whole: str, *, as_json: bool
         policy_plot.as_png(policy, measured, png, whole)
         output.console.print(f"plot: {output.safe(str(png))}", soft_wrap=True)
     output.console.print(
-        f"use it: tts-jobs run FILE --strategy compute-optimal --policy {whole.partition('@')[0]}", soft_wrap=True
+        f"use it: tts-jobs run FILE --policy {whole.partition('@')[0]}", soft_wrap=True
     )

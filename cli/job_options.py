@@ -29,7 +29,7 @@ _ASKED: _Options = [
     click.option("--generator", "-g", default="smollm2", show_default=True, help="Model: a name, directory, .gguf file, URL or owner/name."),
 ]  # fmt: skip
 _SPENT: _Options = [
-    click.option("--strategy", "-s", default="majority_vote", show_default=True, help="How compute is spent; `tts-jobs strategies` lists them."),
+    click.option("--strategy", "-s", help="How compute is spent; `tts-jobs strategies` lists them.  [default: majority_vote; compute_optimal where one of its options is given]"),
     click.option("--param", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the strategy, such as aggregation=min."),
     click.option("--budget", "-b", default="4", show_default=True, help="Per query: 16 (samples), 4000tokens, 2e12flops, 0.01usd."),
     click.option("--effort", type=click.Choice(["low", "medium", "high"]), help="How long a reasoning model thinks under budget_forcing."),
@@ -118,7 +118,7 @@ def request_of(job: dict[str, Any], reader: DatasetReader, database: Database | 
 
     return Request(
         **question_of(job, reader),
-        strategy=job["strategy"],
+        strategy=job["strategy"] or _usual_strategy(job),
         parameters=parameters_of(job["parameters"]),
         budget=parse_budget(job["budget"], "--budget"),
         keep_tree=job["keep_tree"],
@@ -133,6 +133,11 @@ def request_of(job: dict[str, Any], reader: DatasetReader, database: Database | 
         policy_anyway=job["policy_anyway"],
         allocation=job["allocation"],
     )
+
+
+def _usual_strategy(job: dict[str, Any]) -> str:
+    staged = any(job[name] is not None for name in ("difficulty", "policy", "allocation"))
+    return "compute_optimal" if staged else "majority_vote"
 
 
 def question_of(job: dict[str, Any], reader: DatasetReader) -> dict[str, Any]:

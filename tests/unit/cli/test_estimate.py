@@ -123,3 +123,18 @@ def test_an_oracle_needs_every_reference_answer(desk: Desk, problems: str) -> No
         2,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "strategy"),
+    [
+        ((), "majority_vote"),
+        (("--difficulty", "none"), "compute_optimal"),
+        (("--allocation", "policy"), "compute_optimal"),
+        (("-s", "compute-optimal"), "compute_optimal"),
+    ],
+)
+def test_an_option_of_compute_optimal_asks_for_it(
+    desk: Desk, problems: str, options: tuple[str, ...], strategy: str
+) -> None:
+    assert desk.tts("estimate", problems, "-g", "fast", *options, "--json").json["strategy"] == strategy
