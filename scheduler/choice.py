@@ -35,7 +35,8 @@ def choose(policy: Policy, rows: Rows, probed: Probed, budget: int) -> tuple[int
     `budget` samples of the mean problem.
 
     Each bin may have every arm that is the cheapest within one paired standard error of a dearer one, or of itself; a
-    search, of which each problem was seen once, only where it is surely better than votes. Those are shared out along the concave majorants of all bins.
+    search, of which each problem was seen once, only where it is surely better than votes. Those are shared out along the
+    concave majorants of all bins.
     """
     bins = bins_of(policy.thresholds, probed.failure)
     found = [

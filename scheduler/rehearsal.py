@@ -150,7 +150,7 @@ def _next(
         ahead = {number: cost_ahead(policy, number, drawn, scored=judged) for number in sorted(rung.arms)}
         foretold = {number: probabilities(rung.arms[number], features) for number in ahead}
         votes = [number for number in ahead if ahead[number] is not None and policy.arms[number].strategy in VOTES]
-        most = np.max([now if not votes else foretold[votes[0]], *(foretold[number] for number in votes)], axis=0)
+        most = np.max([foretold[number] for number in votes] or [now], axis=0)
         for number, paid in ahead.items():
             if paid is None:
                 continue
