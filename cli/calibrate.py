@@ -141,6 +141,4 @@ def _tell(policy: Policy, evidence: dict[str, Any], whole: str, *, as_json: bool
         png = settings().home / "policies" / f"{whole}.png"
         policy_plot.as_png(policy, measured, png, whole)
         output.console.print(f"plot: {output.safe(str(png))}", soft_wrap=True)
-    output.console.print(
-        f"use it: tts-jobs run FILE --policy {whole.partition('@')[0]}", soft_wrap=True
-    )
+    output.console.print(f"use it: tts-jobs run FILE --policy {whole.partition('@')[0]}", soft_wrap=True)
