@@ -101,7 +101,7 @@ def test_the_wheel_ships_the_rooms_and_nothing_else() -> None:
     assert rooms() == ["cli", "models", "scheduler", "strategies", "worker"]
     assert tools["hatch"]["build"]["targets"]["wheel"]["packages"] == rooms()
     assert sorted(tools["importlinter"]["root_packages"]) == rooms()
-    assert sorted(tools["mypy"]["packages"]) == sorted([*rooms(), "lab"])
+    assert sorted(tools["mypy"]["packages"]) == sorted([*rooms(), "benchmarks", "lab"])
 
 
 @pytest.mark.parametrize("room", ["cli", "models", "scheduler", "strategies", "worker"])
