@@ -13,5 +13,10 @@ def as_directory(gguf: Path) -> Path:
 
         given = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
         AutoTokenizer.from_pretrained(**given).save_pretrained(folder)
-        AutoModelForCausalLM.from_pretrained(**given).save_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(**given)
+        # It is dequantised by now, and says still that it cannot be saved.
+        model.hf_quantizer = None
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(folder)
     return folder
