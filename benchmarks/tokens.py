@@ -81,7 +81,7 @@ def _compare(name: str, entry: ModelEntry, job: str) -> Iterator[Row]:
 
 
 async def _bare(entry: ModelEntry, segments: list[Segment]) -> float:
-    """Tokens/s. Prompts are read before the clock starts, as they are in the service, where workers wait for the job."""
+    """Tokens/s; what stands before each segment is tokenised before the clock starts."""
     engine = await start_engine("bare", entry)
     assert isinstance(engine, Reader)
     template, sampling = load_template(TEMPLATE), Sampling(max_tokens=MAX_TOKENS)

@@ -8,7 +8,7 @@ from pathlib import Path
 def as_directory(gguf: Path) -> Path:
     """A directory of the same weights, dequantised to float32, beside the file; made once. Needs vLLM's own packages."""
     folder = gguf.with_suffix("")
-    if not (folder / "config.json").exists():
+    if not (folder / "model.safetensors").exists():
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         given = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}

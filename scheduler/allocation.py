@@ -44,17 +44,17 @@ def best_grant(policy: Policy, evidence: Evidence) -> Grant | None:
     features = evidence.features()
     now = rung.right.probability(features)
     length = evidence.generated / max(evidence.drawn, 1)
-    foretold = {number: model.probability(features) for number, model in sorted(rung.arms.items())}
-    ahead = {number: cost_ahead(policy, number, evidence.drawn, scored=evidence.scored) for number in foretold}
-    votes = [number for number in foretold if ahead[number] is not None and policy.arms[number].strategy in VOTES]
+    costs = {number: cost_ahead(policy, number, evidence.drawn, scored=evidence.scored) for number in sorted(rung.arms)}
+    ahead = {number: cost for number, cost in costs.items() if cost is not None}
+    foretold = {number: rung.arms[number].probability(features) for number in ahead}
+    votes = [number for number in ahead if policy.arms[number].strategy in VOTES]
     most = max((foretold[number] for number in votes), default=now)
     best: Grant | None = None
     for number, right in foretold.items():
-        paid = ahead[number]
-        if paid is None or (number not in votes and right <= most):
+        if number not in votes and right <= most:
             continue
         # What is free, as a verifier without a model is, counts as one token.
-        cost, gain = max(paid * length, 1.0), right - now
+        cost, gain = max(ahead[number] * length, 1.0), right - now
         if gain > LEAST_GAIN and (best is None or gain / cost > best.value):
             best = Grant(number, gain, cost, gain / cost)
     return best

@@ -147,13 +147,12 @@ def _next(
         )
         features = rows.features[judged][here, at]
         now = probabilities(rung.right, features)
-        ahead = {number: cost_ahead(policy, number, drawn, scored=judged) for number in sorted(rung.arms)}
+        costs = {number: cost_ahead(policy, number, drawn, scored=judged) for number in sorted(rung.arms)}
+        ahead = {number: cost for number, cost in costs.items() if cost is not None}
         foretold = {number: probabilities(rung.arms[number], features) for number in ahead}
-        votes = [number for number in ahead if ahead[number] is not None and policy.arms[number].strategy in VOTES]
+        votes = [number for number in ahead if policy.arms[number].strategy in VOTES]
         most = np.max([foretold[number] for number in votes] or [now], axis=0)
         for number, paid in ahead.items():
-            if paid is None:
-                continue
             gain = foretold[number] - now
             value = gain / np.maximum(paid * rows.length[here, at], 1.0)
             better = (gain > LEAST_GAIN) & (value > worth[here]) & ((number in votes) | (foretold[number] > most))

@@ -68,7 +68,8 @@ def plan_trials(
         )
     votes = ("majority_vote",) if verifier is None else ("majority_vote", "weighted_vote", "best_of_n")
     vote = "majority_vote" if verifier is None else "weighted_vote"
-    shared = {**_having(vote, parameters), **FIRST}
+    told = _having(vote, {key: value for key, value in parameters.items() if key not in FIRST})
+    shared = {**told, **FIRST}
     drawn = Request(
         **question,
         strategy=vote,
@@ -82,7 +83,7 @@ def plan_trials(
         for vote in (*votes, "adaptive_consistency")
     ]
     found: dict[int, Request] = {}
-    for search, given in _searches(searches or usual, parameters, known=shared.keys()):
+    for search, given in _searches(searches or usual, parameters, known=told.keys()):
         for budget in beyond:
             found[len(arms)] = _behind_the_probe(drawn, search, given, budget, name)
             arms.append(Arm(strategy=search, samples=budget, parameters=given))
@@ -104,7 +105,8 @@ def _behind_the_probe(drawn: Request, search: str, given: Mapping[str, Any], bud
 
 def _having(strategy: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the parameters that a strategy has."""
-    return {key: value for key, value in parameters.items() if key in registry.find(strategy).make.model_fields}
+    fields = registry.find(strategy).make.model_fields
+    return {key: value for key, value in parameters.items() if key in fields}
 
 
 def _searches(

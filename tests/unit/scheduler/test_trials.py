@@ -101,6 +101,7 @@ def test_a_verifier_is_handed_to_who_wants_one_as_in_a_job_with_a_policy() -> No
         (("weighted_vote",), {}, "--search: weighted_vote needs no job of its own"),
         (("compute_optimal",), {}, "--search: compute_optimal follows a policy and cannot be a part of one"),
         (("rebase",), {"budgets": (1, 4)}, "--search: it gets what a probe of 4 samples leaves"),
+        ((), {"parameters": {"greedy_first": False}}, "--param greedy_first: nothing that is tried has it"),
         ((), {"parameters": {"balance": 1}}, "--param balance: nothing that is tried has it"),
         ((), {"parameters": {"beam_width": 0}}, "--search: beam_search: parameter 'beam_width'"),
         ((), {"verifier": "exact"}, "--verifier: exact reads the reference answers"),
