@@ -81,8 +81,11 @@ def _problems(folder: Path, count: int) -> Path:
 
 @contextmanager
 def _service(folder: Path, workers: int) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
-    """`tts-jobs up` with a PostgreSQL of its own: what other shells need to know, and its processes by name."""
-    command = [sys.executable, "-P", "-m", "cli.main", "up", "--postgres", "--json", "--flower-port", "0", "-g", "fast"]
+    """`tts-jobs up` with a PostgreSQL of its own, or TTS_DATABASE_URL's: what other shells need to know, and its processes
+    by name."""
+    command = [sys.executable, "-P", "-m", "cli.main", "up", "--json", "--flower-port", "0", "-g", "fast"]
+    if "TTS_DATABASE_URL" not in os.environ:
+        command.append("--postgres")
     with subprocess.Popen(
         [*command, "--workers", str(workers)],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,

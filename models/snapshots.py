@@ -1,14 +1,15 @@
 """What is told of jobs while they are at work. To add up a million queries takes seconds, so of a large job the sums are
-those that the scheduler took last; how many queries are in which state is always of now."""
+those that the scheduler took last; how many queries are in which state is always of now. Even to count them takes a
+second while the machine is busy: of a job whose answers stay, those that were done a while before are counted once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from models import courses, reports, tables
 from models.database import Database
@@ -21,6 +22,8 @@ LARGE = 20_000
 SHARE = 1 / 20
 """Of the scheduler's time, at most, for the sums of a job."""
 MOST_OFTEN_SECONDS = 5.0
+LONGEST_COMMIT_SECONDS = 10.0
+"""An end is told by the time at which its transaction began; what began so long ago can be seen."""
 
 STATES = ("pending", "queued", "running", "done", "failed", "cancelled")
 _SUMS = ("answered", "correct", "graded", "vote_share", "score")
@@ -62,15 +65,22 @@ def take(database: Database, staged: Mapping[str, Sequence[str]]) -> int | None:
         if job is None:
             return None
         started = time.monotonic()
-        counts = _counts(connection, [job.id])[job.id]
+        before = now - timedelta(seconds=LONGEST_COMMIT_SECONDS)
         summary = reports.job_summaries(connection, [job.id])[0]
         sums = {
             **{name: summary[name] for name in _SUMS},
             "spending": reports.spending(connection, job.id),
             "bins": courses.bins(connection, job.id, staged[job.strategy]) if job.strategy in staged else None,
+            # What has been decided in stages may be opened again.
+            "done_before": None
+            if job.strategy in staged
+            else [
+                _done(connection, job.id, QUERY.c.ended_at <= before),
+                before.timestamp(),
+            ],
         }
         seconds = time.monotonic() - started
-    moving = job.state == "open" or counts["queued"] + counts["running"] > 0
+    moving = job.state == "open" or summary["queued"] + summary["running"] > 0
     with database.transaction() as connection:
         connection.execute(delete(SNAPSHOT).where(SNAPSHOT.c.job_id == job.id))
         connection.execute(
@@ -105,8 +115,8 @@ def _taken(connection: Connection, job_ids: Sequence[int] | None) -> dict[int, A
 def _large(connection: Connection, taken: Mapping[int, Any]) -> list[dict[str, Any]]:
     if not taken:
         return []
-    counts = _counts(connection, list(taken))
     rows = reports.job_rows(connection, list(taken))
+    counts = {row["job_id"]: _counts(connection, row, taken[row["job_id"]].sums["done_before"]) for row in rows}
     return [
         {
             **row,
@@ -118,10 +128,20 @@ def _large(connection: Connection, taken: Mapping[int, Any]) -> list[dict[str, A
     ]
 
 
-def _counts(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """How many queries are in which state: an index holds all of it."""
-    found = {job: dict.fromkeys(STATES, 0) for job in job_ids}
-    counted = select(QUERY.c.job_id, QUERY.c.state, func.count()).where(QUERY.c.job_id.in_(job_ids))
-    for job, state, count in connection.execute(counted.group_by(QUERY.c.job_id, QUERY.c.state)):
-        found[job][state] = count
-    return found
+def _counts(connection: Connection, job: Mapping[str, Any], done_before: Sequence[float] | None) -> dict[str, int]:
+    """How many of a job's queries are in which state. With `done_before`, a number and the time until when it holds, only
+    what ended since is counted, and what is under way."""
+    found = dict.fromkeys(STATES, 0)
+    counted = select(QUERY.c.state, func.count()).where(QUERY.c.job_id == job["job_id"]).group_by(QUERY.c.state)
+    if done_before is None:
+        return found | {state: count for state, count in connection.execute(counted)}
+    done, until = int(done_before[0]), datetime.fromtimestamp(done_before[1], UTC)
+    few = QUERY.c.state.in_([state for state in STATES if state not in ("pending", "done")])
+    found |= {state: count for state, count in connection.execute(counted.where(few))}
+    found["done"] = done + _done(connection, job["job_id"], QUERY.c.ended_at > until)
+    return found | {"pending": job["queries"] - sum(found.values())}
+
+
+def _done(connection: Connection, job_id: int, when: ColumnElement[bool]) -> int:
+    counted = select(func.count()).where(QUERY.c.job_id == job_id, QUERY.c.state == "done", when)
+    return connection.execute(counted).scalar_one()

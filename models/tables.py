@@ -192,6 +192,7 @@ class Query(SQLModel, table=True):
         Index("query_by_problem", "problem_id"),
         Index("query_by_lease", "state", "lease_until"),
         _partial("query_in_trouble", "job_id", where="suspect > 0 OR not_before IS NOT NULL"),
+        _partial("query_by_end", "job_id", "ended_at", where="ended_at IS NOT NULL"),
     )
     id: int | None = _key()
     job_id: int = _reference("job.id")

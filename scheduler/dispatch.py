@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, literal_column, or_, select
 
 from models.catalogue import job_costs
 from models.costs import CostModel
@@ -205,12 +205,13 @@ def _next(connection: Connection, job: OpenJob, lane: Traffic, now: datetime) ->
 def _next_suspects(connection: Connection, job: OpenJob, lane: Traffic, now: datetime) -> list[Row[Any]]:
     """Suspects run one at a time: each takes a whole worker, so at most one per live worker is rung.
 
-    The least suspect first: who is innocent is cleared before anyone is tried again.
+    The least suspect first: who is innocent is cleared before anyone is tried again. The zero is written out, since
+    PostgreSQL matches no parameter with the condition of a partial index.
     """
     free = lane.workers - lane.suspects
     if free <= 0:
         return []
-    waiting = _ready(job, now).where(QUERY.c.suspect > 0).order_by(QUERY.c.suspect, QUERY.c.id)
+    waiting = _ready(job, now).where(QUERY.c.suspect > literal_column("0")).order_by(QUERY.c.suspect, QUERY.c.id)
     return list(connection.execute(waiting.limit(free)))
 
 

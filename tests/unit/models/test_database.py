@@ -21,7 +21,7 @@ from models.transitions import CANDIDATE, JOB, Outcome
 from models.views import VIEWS, drop_views
 from tests.builders import DATASET, ManualClock, add_job, candidate_row, claimed, commit, count, force, job_of, rows
 
-NEWEST = "0006"
+NEWEST = "0007"
 
 
 def test_an_empty_database_is_upgraded_to_the_tables_of_the_code(url: str) -> None:

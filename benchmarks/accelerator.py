@@ -1,0 +1,193 @@
+"""`python -m benchmarks.accelerator`: a generator and a process reward model of 7 to 8 billion random weights on one GPU, through
+the whole service and on the bare engine. Needs vLLM; `--small` tries it without a GPU."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import random_models
+from benchmarks.replayed import Segment, drawn_bare, seconds, segments
+from benchmarks.service import ROOT, Service, service
+from models.settings import ModelEntry
+from tests.servers import free_port
+
+PROBLEMS = ROOT / "examples" / "word_problems.jsonl"
+TEMPLATE = "math-boxed"
+CONTEXT = 4096
+EVERY_SECONDS = 0.25
+LOAD = {"load_format": "dummy"}
+WATCHED = {"disable_log_stats": False, "enable_mfu_metrics": True}
+"""So that the worker's metrics hold vLLM's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One job through the service; the counters are vLLM's, of the generator."""
+
+    name: str
+    drawn: list[Segment]
+    seconds: float
+    counters: dict[str, float]
+    running: list[float] = field(repr=False)
+    ledger: dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accelerator", description=__doc__)
+    parser.add_argument("--problems", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=512)
+    parser.add_argument("--sequences", type=int, default=256)
+    parser.add_argument("--small", action="store_true", help="both models with a few narrow layers")
+    parser.add_argument("--generator-cache", type=int, default=30, help="GB of keys and values")
+    parser.add_argument(
+        "--peak", type=float, default=989.4e12, help="FLOP/s in bfloat16; H100 and H200 by their data sheet"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tts-accelerator-") as folder:
+        generator = ModelEntry(
+            engine="vllm", model=str(random_models.write(Path(folder), "generator", small=given.small)),
+            max_sequences=given.sequences, context_length=CONTEXT,
+            engine_args={**LOAD, **WATCHED, "kv_cache_memory_bytes": given.generator_cache * 2**30},
+        )  # fmt: skip
+        prm = ModelEntry(
+            engine="vllm", model=str(random_models.write(Path(folder), "prm", small=given.small)), format="qwen-prm",
+            max_sequences=given.sequences, context_length=CONTEXT,
+            engine_args={**LOAD, "enforce_eager": True, "kv_cache_memory_bytes": 4 * 2**30},
+        )  # fmt: skip
+        runs = list(_through(generator, prm, given))
+        plain = [run for run in runs if "random-prm" not in run.name]
+        bare = asyncio.run(drawn_bare(generator, [run.drawn for run in plain], TEMPLATE, given.max_tokens))
+    print(_table(runs, given))
+    for run, rate in zip(plain, bare, strict=True):
+        tokens = sum(one.tokens for one in run.drawn)
+        print(f"{run.name}: bare engine {rate:.0f} tokens/s, the service {tokens / run.seconds / rate:.3f} of it")
+
+
+def _through(generator: ModelEntry, prm: ModelEntry, given: argparse.Namespace) -> Iterator[Run]:
+    port = free_port()
+    searches = ("-s", "beam_search", "-b", str(given.samples), "--param", "beam_width=4", "--param", "max_steps=8")
+    votes = ("-s", "best_of_n", "-b", str(given.samples))
+    jobs = [
+        ("warm-up", ("-s", "best_of_n", "-b", "4", "-v", "random-prm", "--limit", "8")),
+        (f"best_of_n {given.samples}, mean_logprob", (*votes, "-v", "mean_logprob")),
+        (f"best_of_n {given.samples}, random-prm", (*votes, "-v", "random-prm")),
+        (f"beam_search {given.samples}, mean_logprob", (*searches, "-v", "mean_logprob")),
+        (f"beam_search {given.samples}, random-prm", (*searches, "-v", "random-prm")),
+    ]
+    configuration = _toml("generators.random", generator) + _toml("verifiers.random-prm", prm)
+    worker = ("worker", "-g", "random", "--metrics-port", str(port))
+    with service(configuration) as made, made.running("scheduler"), made.running(*worker):
+        try:
+            made.wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1, seconds=400)
+            for number, (name, options) in enumerate(jobs, 1):
+                run = _job(made, number, name, options, port, given)
+                print(f"{name}: {run.seconds:.1f} s, {sum(one.tokens for one in run.drawn)} tokens", flush=True)
+                if number > 1:
+                    yield run
+        except BaseException:
+            print((made.directory / "worker.log").read_text()[-6000:], flush=True)
+            raise
+
+
+def _job(made: Service, number: int, name: str, options: tuple[str, ...], port: int, given: argparse.Namespace) -> Run:
+    before = _counters(port)
+    with _sampled(port) as running:
+        limit = () if "--limit" in options else ("--limit", str(given.problems))
+        made.tts(
+            "submit", str(PROBLEMS), "-g", "random", "-t", TEMPLATE, "--max-tokens", str(given.max_tokens),
+            "--seed", str(number), *limit, *options,
+        )  # fmt: skip
+        made.wait_for(f"SELECT state FROM job WHERE id = {number}", "done", seconds=400)
+    after = _counters(port)
+    ledger = made.one(
+        "SELECT SUM(CASE WHEN phase = 'generate' THEN flops END) AS generate_flops, "
+        "SUM(CASE WHEN phase = 'score' THEN flops END) AS score_flops, SUM(cached_tokens) AS cached, "
+        "SUM(prompt_tokens) AS prompt, SUM(scored_tokens) AS scored, SUM(gpu_seconds) AS gpu_seconds "
+        f"FROM usage WHERE job_id = {number} AND NOT reused"
+    )
+    counted = {key: after[key] - before.get(key, 0.0) for key in after}
+    return Run(name, segments(made, number), seconds(made, number), counted, running, dict(ledger._mapping))
+
+
+def _counters(port: int) -> dict[str, float]:
+    """vLLM's own, and the time until now, by the names Prometheus shows."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    found: dict[str, float] = {}
+    for line in lines:
+        if line.startswith("vllm:") and "_bucket" not in line:
+            written, value = line.rsplit(" ", 1)
+            name = written.split("{")[0]
+            found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+@contextmanager
+def _sampled(port: int) -> Iterator[list[float]]:
+    """Sequences in the engine's batch, four times a second, while the block runs."""
+    found: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(EVERY_SECONDS):
+            found.append(_counters(port).get("vllm:num_requests_running", 0.0))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def _table(runs: list[Run], given: argparse.Namespace) -> str:
+    rows = [
+        "| job | seconds | tokens/s | sequences in the batch, median | prompt tokens cached, vLLM's count; ours | "
+        "FLOPs of the generator, ours / vLLM's | all FLOPs/s of the chip's peak |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for run in runs:
+        tokens, counters, ledger = sum(one.tokens for one in run.drawn), run.counters, run.ledger
+        busy = sorted(value for value in run.running if value)
+        theirs = counters.get("vllm:estimated_flops_per_gpu_total", 0.0)
+        queried = counters.get("vllm:prefix_cache_queries_total", 0.0)
+        flops = (ledger["generate_flops"] or 0) + (ledger["score_flops"] or 0)
+        cells = [
+            run.name,
+            f"{run.seconds:.1f}",
+            f"{tokens / run.seconds:.0f}",
+            f"{busy[len(busy) // 2]:.0f} of {given.sequences}" if busy else "unknown",
+            f"{counters.get('vllm:prefix_cache_hits_total', 0.0) / queried:.3f}; {ledger['cached'] / ledger['prompt']:.3f}"
+            if queried
+            else "unknown",
+            f"{ledger['generate_flops'] / theirs:.4f}" if theirs and ledger["generate_flops"] else "unknown",
+            f"{flops / run.seconds / given.peak:.3f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+        print(
+            json.dumps({"job": run.name, "ledger": {k: float(v or 0) for k, v in ledger.items()}, "counters": counters})
+        )
+    return "\n".join(rows)
+
+
+def _toml(table: str, entry: ModelEntry) -> str:
+    given = entry.model_dump(exclude_defaults=True)
+    arguments = given.pop("engine_args")
+    flat = {**given, **{f"engine_args.{name}": value for name, value in arguments.items()}}
+    return "".join([f"[{table}]\n", *(f"{name} = {json.dumps(value)}\n" for name, value in flat.items())])
+
+
+if __name__ == "__main__":
+    main()

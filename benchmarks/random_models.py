@@ -1,0 +1,67 @@
+"""Models of real architectures whose weights vLLM makes up as it loads them: a configuration and a tokenizer, no more.
+
+Their texts are random words, of which every 64th ends a step. A word is one token, so that a text that one model has
+written is as many tokens long for the other.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice, product
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    # meta-llama/Llama-3.1-8B-Instruct, config.json
+    "generator": {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+        "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500000.0,
+    },
+    # Qwen/Qwen2.5-Math-PRM-7B, config.json, with the generator's vocabulary, most of which no scored token passes
+    "prm": {
+        "architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2", "hidden_size": 3584,
+        "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
+        "vocab_size": 128256, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+    },
+}  # fmt: skip
+SMALL = {
+    "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+}  # fmt: skip
+"""What a machine without a GPU can run."""
+COMMON = {"hidden_act": "silu", "tie_word_embeddings": False, "torch_dtype": "bfloat16"}
+SPECIAL = ("<|begin|>", "<|end|>", "<extra_0>")
+CHAT = (
+    "{% for message in messages %}{{ '<|begin|>' + message['role'] + '\n' + message['content'] + '<|end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|begin|>assistant\n' }}{% endif %}"
+)
+WORDS_A_STEP = 64
+
+
+def write(folder: Path, name: str, *, small: bool = False) -> Path:
+    """One of ARCHITECTURES as a model directory, or of its kind with the sizes of SMALL. Needs `transformers`."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    config = COMMON | ARCHITECTURES[name] | (SMALL if small else {})
+    target = folder / name
+    target.mkdir(parents=True)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = islice(product(ascii_lowercase, repeat=4), config["vocab_size"] - len(alphabet) - len(SPECIAL))
+    # As ByteLevel writes a space and a newline.
+    texts = alphabet + [
+        f"Ġ{''.join(word)}" + ("ĊĊ" if number % WORDS_A_STEP == 0 else "") for number, word in enumerate(words)
+    ]
+    tokenizer = Tokenizer(
+        models.BPE(vocab={written: place for place, written in enumerate(texts)}, merges=[], ignore_merges=True)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(text, special=True) for text in SPECIAL])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=SPECIAL[0], eos_token=SPECIAL[1], chat_template=CHAT
+    ).save_pretrained(target)
+    end = tokenizer.token_to_id(SPECIAL[1])
+    (target / "config.json").write_text(json.dumps({**config, "bos_token_id": end - 1, "eos_token_id": end}))
+    return target
