@@ -19,10 +19,9 @@ from benchmarks import random_models
 from benchmarks.replayed import Segment, drawn_bare, seconds, segments
 from benchmarks.service import ROOT, Service, service
 from models.settings import ModelEntry
-from tests.servers import free_port
+from tests.servers import free_port, wait_until
 
 PROBLEMS = ROOT / "examples" / "word_problems.jsonl"
-TEMPLATE = "math-boxed"
 CONTEXT = 4096
 EVERY_SECONDS = 0.25
 LOAD = {"load_format": "dummy"}
@@ -65,16 +64,17 @@ def main() -> None:
             max_sequences=given.sequences, context_length=CONTEXT,
             engine_args={**LOAD, "enforce_eager": True, "kv_cache_memory_bytes": 4 * 2**30},
         )  # fmt: skip
-        runs = list(_through(generator, prm, given))
+        template = str(random_models.template(Path(folder)))
+        runs = list(_through(generator, prm, template, given))
         plain = [run for run in runs if "random-prm" not in run.name]
-        bare = asyncio.run(drawn_bare(generator, [run.drawn for run in plain], TEMPLATE, given.max_tokens))
+        bare = asyncio.run(drawn_bare(generator, [run.drawn for run in plain], template, given.max_tokens))
     print(_table(runs, given))
     for run, rate in zip(plain, bare, strict=True):
         tokens = sum(one.tokens for one in run.drawn)
         print(f"{run.name}: bare engine {rate:.0f} tokens/s, the service {tokens / run.seconds / rate:.3f} of it")
 
 
-def _through(generator: ModelEntry, prm: ModelEntry, given: argparse.Namespace) -> Iterator[Run]:
+def _through(generator: ModelEntry, prm: ModelEntry, template: str, given: argparse.Namespace) -> Iterator[Run]:
     port = free_port()
     searches = ("-s", "beam_search", "-b", str(given.samples), "--param", "beam_width=4", "--param", "max_steps=8")
     votes = ("-s", "best_of_n", "-b", str(given.samples))
@@ -87,11 +87,28 @@ def _through(generator: ModelEntry, prm: ModelEntry, given: argparse.Namespace) 
     ]
     configuration = _toml("generators.random", generator) + _toml("verifiers.random-prm", prm)
     worker = ("worker", "-g", "random", "--metrics-port", str(port))
-    with service(configuration) as made, made.running("scheduler"), made.running(*worker):
+    with service(configuration) as made, made.running("scheduler"), made.running(*worker) as process:
+
+        def wait_for(statement: str, expected: int) -> None:
+            def reached() -> bool:
+                if process.poll() is not None:
+                    raise RuntimeError("the worker has ended; its log says why")
+                return bool(made.one(statement)[0] == expected)
+
+            wait_until(reached, seconds=600, what=statement)
+
         try:
-            made.wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1, seconds=400)
+            wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1)
             for number, (name, options) in enumerate(jobs, 1):
-                run = _job(made, number, name, options, port, given)
+                limit = () if "--limit" in options else ("--limit", str(given.problems))
+                before = _counters(port)
+                with _sampled(port) as running:
+                    made.tts(
+                        "submit", str(PROBLEMS), "-g", "random", "-t", template, "--max-tokens", str(given.max_tokens),
+                        "--seed", str(number), *limit, *options,
+                    )  # fmt: skip
+                    wait_for(f"SELECT COUNT(*) FROM job WHERE id = {number} AND state NOT IN ('loading', 'open')", 1)
+                run = _run(made, number, name, before, _counters(port), running)
                 print(f"{name}: {run.seconds:.1f} s, {sum(one.tokens for one in run.drawn)} tokens", flush=True)
                 if number > 1:
                     yield run
@@ -100,24 +117,22 @@ def _through(generator: ModelEntry, prm: ModelEntry, given: argparse.Namespace) 
             raise
 
 
-def _job(made: Service, number: int, name: str, options: tuple[str, ...], port: int, given: argparse.Namespace) -> Run:
-    before = _counters(port)
-    with _sampled(port) as running:
-        limit = () if "--limit" in options else ("--limit", str(given.problems))
-        made.tts(
-            "submit", str(PROBLEMS), "-g", "random", "-t", TEMPLATE, "--max-tokens", str(given.max_tokens),
-            "--seed", str(number), *limit, *options,
-        )  # fmt: skip
-        made.wait_for(f"SELECT state FROM job WHERE id = {number}", "done", seconds=400)
-    after = _counters(port)
+def _run(
+    made: Service, number: int, name: str, before: dict[str, float], after: dict[str, float], running: list[float]
+) -> Run:
+    assert made.one(f"SELECT state FROM job WHERE id = {number}")[0] == "done", made.tts("status", str(number))
     ledger = made.one(
         "SELECT SUM(CASE WHEN phase = 'generate' THEN flops END) AS generate_flops, "
-        "SUM(CASE WHEN phase = 'score' THEN flops END) AS score_flops, SUM(cached_tokens) AS cached, "
-        "SUM(prompt_tokens) AS prompt, SUM(scored_tokens) AS scored, SUM(gpu_seconds) AS gpu_seconds "
+        "SUM(CASE WHEN phase = 'score' THEN flops END) AS score_flops, "
+        "SUM(CASE WHEN phase = 'generate' THEN cached_tokens END) AS cached, "
+        "SUM(CASE WHEN phase = 'generate' THEN prompt_tokens END) AS prompt, SUM(scored_tokens) AS scored, SUM(gpu_seconds) AS gpu_seconds "
         f"FROM usage WHERE job_id = {number} AND NOT reused"
     )
     counted = {key: after[key] - before.get(key, 0.0) for key in after}
-    return Run(name, segments(made, number), seconds(made, number), counted, running, dict(ledger._mapping))
+    run = Run(name, segments(made, number), seconds(made, number), counted, running, dict(ledger._mapping))
+    amounts = {key: float(value or 0) for key, value in run.ledger.items()}
+    print(json.dumps({"job": name, "seconds": run.seconds, "ledger": amounts, "vLLM": counted}), flush=True)
+    return run
 
 
 def _counters(port: int) -> dict[str, float]:
@@ -176,9 +191,6 @@ def _table(runs: list[Run], given: argparse.Namespace) -> str:
             f"{flops / run.seconds / given.peak:.3f}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
-        print(
-            json.dumps({"job": run.name, "ledger": {k: float(v or 0) for k, v in ledger.items()}, "counters": counters})
-        )
     return "\n".join(rows)
 
 

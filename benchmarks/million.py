@@ -41,16 +41,8 @@ def main() -> None:
     notes = folder / f"notes-{given.queries}.jsonl"
     with _service(folder, given.workers) as (urls, processes):
         environment = {**os.environ, **urls, "PYTHONPATH": str(ROOT)}
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "cli.main",
-            "submit",
-            str(_problems(folder, given.queries)),
-            "-g",
-            "fast",
-        ]
+        problems = str(_problems(folder, given.queries))
+        command = [sys.executable, "-P", "-m", "cli.main", "submit", problems, "-g", "fast", "-s", "greedy", "-b", "1"]
         subprocess.run(command, cwd=folder, env=environment, check=True, stderr=subprocess.DEVNULL)
         database = Database(urls["TTS_DATABASE_URL"])
         client = redis.Redis.from_url(urls["TTS_BROKER_URL"])

@@ -1,7 +1,7 @@
 """Models of real architectures whose weights vLLM makes up as it loads them: a configuration and a tokenizer, no more.
 
-Their texts are random words, of which every 64th ends a step. A word is one token, so that a text that one model has
-written is as many tokens long for the other.
+Their texts are random words, of which every 64th ends a step and every 256th the solution. A word is one token, so that a
+text that one model has written is about as many tokens long for the other.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ CHAT = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|begin|>assistant\n' }}{% endif %}"
 )
 WORDS_A_STEP = 64
+WORDS_A_SOLUTION = 256
+END = "</s>"
+TEMPLATE = f"""\
++++
+answer = "math"
+step_separator = "\\n\\n"
+stop = ["{END}"]
++++
+{{{{ problem }}}}
+"""
 
 
 def write(folder: Path, name: str, *, small: bool = False) -> Path:
@@ -44,15 +54,12 @@ def write(folder: Path, name: str, *, small: bool = False) -> Path:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    config = COMMON | ARCHITECTURES[name] | (SMALL if small else {})
+    config: dict[str, Any] = COMMON | ARCHITECTURES[name] | (SMALL if small else {})
     target = folder / name
     target.mkdir(parents=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = islice(product(ascii_lowercase, repeat=4), config["vocab_size"] - len(alphabet) - len(SPECIAL))
-    # As ByteLevel writes a space and a newline.
-    texts = alphabet + [
-        f"Ġ{''.join(word)}" + ("ĊĊ" if number % WORDS_A_STEP == 0 else "") for number, word in enumerate(words)
-    ]
+    texts = alphabet + [f"Ġ{''.join(word)}{_behind(number)}" for number, word in enumerate(words)]
     tokenizer = Tokenizer(
         models.BPE(vocab={written: place for place, written in enumerate(texts)}, merges=[], ignore_merges=True)
     )
@@ -65,3 +72,17 @@ def write(folder: Path, name: str, *, small: bool = False) -> Path:
     end = tokenizer.token_to_id(SPECIAL[1])
     (target / "config.json").write_text(json.dumps({**config, "bos_token_id": end - 1, "eos_token_id": end}))
     return target
+
+
+def template(folder: Path) -> Path:
+    """The prompt template that says where their solutions end."""
+    path = folder / "random.j2"
+    path.write_text(TEMPLATE)
+    return path
+
+
+def _behind(number: int) -> str:
+    """What follows the word of that number within its token, as ByteLevel writes it (a space is Ġ, a newline Ċ)."""
+    if number % WORDS_A_SOLUTION == 1:
+        return f"Ġ\\boxed{{7}}{END}"
+    return "ĊĊ" if number % WORDS_A_STEP == 0 else ""

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from benchmarks.service import Service
 from models.settings import ModelEntry
 from models.templates import load_template
-from strategies.protocols import Message, Prefix, Reader, Sampling
+from strategies.protocols import Generator, Message, Prefix, Reader, Sampling
 from strategies.seeds import seed_for
 from worker.engines import start_engine
 from worker.prefixes import added
@@ -62,14 +62,14 @@ def seconds(made: Service, job: int) -> float:
 async def drawn_bare(entry: ModelEntry, jobs: list[list[Segment]], template: str, max_tokens: int) -> list[float]:
     """Tokens/s of each job in turn; what stands before its segments is tokenised before the clock starts."""
     engine = await start_engine("bare", entry)
-    assert isinstance(engine, Reader)
     try:
         return [await _draw(engine, job, template, Sampling(max_tokens=max_tokens)) for job in jobs]
     finally:
         await engine.close()
 
 
-async def _draw(engine: Reader, job: list[Segment], name: str, sampling: Sampling) -> float:
+async def _draw(engine: Generator, job: list[Segment], name: str, sampling: Sampling) -> float:
+    assert isinstance(engine, Reader)
     template = load_template(name)
     searched = any(one.before for one in job)
     stop = (*template.stop, template.step_stop) if searched else template.stop

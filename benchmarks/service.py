@@ -37,11 +37,11 @@ class Service:
         return done.stdout
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[None]:
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         log = self.directory / f"{arguments[0]}.log"
         command = [sys.executable, "-P", "-m", "cli.main", *arguments]
-        with process(command, log, environment=self.environment, cwd=self.directory):
-            yield
+        with process(command, log, environment=self.environment, cwd=self.directory) as child:
+            yield child
 
     def one(self, statement: str) -> Any:
         with self.database.reading() as connection:
