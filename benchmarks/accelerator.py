@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -48,21 +50,22 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--sequences", type=int, default=256)
     parser.add_argument("--small", action="store_true", help="both models with a few narrow layers")
-    parser.add_argument("--generator-cache", type=int, default=30, help="GB of keys and values")
     parser.add_argument(
         "--peak", type=float, default=989.4e12, help="FLOP/s in bfloat16; H100 and H200 by their data sheet"
     )
     given = parser.parse_args()
+    # So that the worker's log is shown, and nothing stays behind, when `timeout` ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     with tempfile.TemporaryDirectory(prefix="tts-accelerator-") as folder:
         generator = ModelEntry(
             engine="vllm", model=str(random_models.write(Path(folder), "generator", small=given.small)),
             max_sequences=given.sequences, context_length=CONTEXT,
-            engine_args={**LOAD, **WATCHED, "kv_cache_memory_bytes": given.generator_cache * 2**30},
+            engine_args={**LOAD, **WATCHED, "gpu_memory_utilization": 0.55},
         )  # fmt: skip
         prm = ModelEntry(
             engine="vllm", model=str(random_models.write(Path(folder), "prm", small=given.small)), format="qwen-prm",
             max_sequences=given.sequences, context_length=CONTEXT,
-            engine_args={**LOAD, "enforce_eager": True, "kv_cache_memory_bytes": 4 * 2**30},
+            engine_args={**LOAD, "enforce_eager": True, "gpu_memory_utilization": 0.35},
         )  # fmt: skip
         template = str(random_models.template(Path(folder)))
         runs = list(_through(generator, prm, template, given))
@@ -92,7 +95,9 @@ def _through(generator: ModelEntry, prm: ModelEntry, template: str, given: argpa
         def wait_for(statement: str, expected: int) -> None:
             def reached() -> bool:
                 if process.poll() is not None:
-                    raise RuntimeError("the worker has ended; its log says why")
+                    raise RuntimeError("the worker has ended")
+                if made.one("SELECT COUNT(*) FROM attempt WHERE state IN ('failed', 'lost')")[0]:
+                    raise RuntimeError(made.tts("status", "last"))
                 return bool(made.one(statement)[0] == expected)
 
             wait_until(reached, seconds=600, what=statement)

@@ -122,4 +122,7 @@ def _load(name: str, entry: ModelEntry, given: dict[str, Any]) -> Any:
     except Exception as error:
         # Whatever is wrong with a model, its arguments or the memory, vLLM says it in many kinds of exceptions.
         reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{name}: vLLM cannot start {entry.model}: {reason}; correct the entry") from None
+        # Of a failure in its own process it says no more than that there was one.
+        hidden = " (its log says why; two engines on one GPU each need their gpu_memory_utilization)"
+        more = hidden if "root cause above" in reason else ""
+        raise UserError(f"{name}: vLLM cannot start {entry.model}: {reason}; correct the entry{more}") from None
