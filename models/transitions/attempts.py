@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal, select, tuple_, update
 
 from models.transitions.escrow import ATTEMPT, JOB, QUERY
 
@@ -40,15 +40,15 @@ def claim(
     if not bells:
         return []
     alone = {query_id: is_alone for query_id, _, is_alone in bells}
-    stages = {query_id: stage for query_id, stage, _ in bells}
+    rung = [(query_id, stage) for query_id, stage, _ in bells]
     open_jobs = select(JOB.c.id).where(JOB.c.state == "open")
     # A row that another worker is claiming right now is passed over, not waited for.
     free = (
         select(QUERY.c.id)
         .where(
             QUERY.c.id.in_(alone),
+            tuple_(QUERY.c.id, QUERY.c.stage).in_(rung),
             QUERY.c.state == "queued",
-            QUERY.c.stage == case(stages, value=QUERY.c.id),
             QUERY.c.job_id.in_(open_jobs),
         )
         .with_for_update(skip_locked=True)

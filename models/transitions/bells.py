@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from models.transitions.escrow import JOB, QUERY, ROUNDING, book
 
@@ -63,16 +63,19 @@ def ring(connection: Connection, job_id: int, reservations: Mapping[int, float],
         fitting[query_id] = worst
     if not fitting:
         return []
-    reserved = case(fitting, value=QUERY.c.id, else_=0.0)
     rung = set(
         connection.execute(
             update(QUERY)
             .where(QUERY.c.id.in_(fitting), QUERY.c.state == "pending", QUERY.c.planned)
-            .values(state="queued", rung_at=now, reserved=reserved)
+            .values(state="queued", rung_at=now, reserved=0.0)
             .returning(QUERY.c.id)
         ).scalars()
     )
     ids = [query_id for query_id in fitting if query_id in rung]
+    if costly := [{"query_id": query_id, "worst": fitting[query_id]} for query_id in ids if fitting[query_id]]:
+        # Many small ones, not one CASE of them all: that is another statement for every number of queries, and each is kept.
+        reserve = update(QUERY).where(QUERY.c.id == bindparam("query_id")).values(reserved=bindparam("worst"))
+        connection.execute(reserve, costly)
     book(connection, {job_id: (0.0, -sum(fitting[query_id] for query_id in ids))})
     return ids
 

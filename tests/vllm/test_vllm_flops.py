@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),
 ]
 
-SAMPLING = Sampling(temperature=1.0, max_tokens=40)
+SAMPLING = Sampling(temperature=1.0, max_tokens=12)
 PROBLEMS = ["What is 12 + 30?", "Ann has 3 apples and buys 9 more. How many has she?", "What is 12 + 30?"]
 
 
@@ -58,7 +58,7 @@ async def drawn(generator: Generator, stop: Sequence[str]) -> list[Completion]:
     for number, problem in enumerate(PROBLEMS):
         prefix: Prefix = await generator.encode([Message("user", problem)])
         seeds = [10 * number + sample for sample in range(4)]
-        found += await generator.generate(prefix, n=4, stop=stop, max_tokens=40, sampling=SAMPLING, seeds=seeds)
+        found += await generator.generate(prefix, n=4, stop=stop, max_tokens=12, sampling=SAMPLING, seeds=seeds)
     return found
 
 

@@ -173,3 +173,13 @@ def test_a_live_attempt_is_charged_in_the_unit_its_cap_has_now(database: Databas
         database, Outcome(running, "done", usage=[usage_row(calls=1, canonical_prompt_tokens=10, generated_tokens=5)])
     )
     assert job_of(database, shelf.job_id).spent == 15.0
+
+
+def test_a_batch_of_another_size_is_no_other_statement(database: Database) -> None:
+    """Each statement is kept, with all that it is made of: sizes that vary would fill the memory."""
+    kept = []
+    for size in (1, 2, 3, 5, 8):
+        shelf = add_job(database, size, cap_amount=100.0, cap_unit="samples")
+        assert len(claimed(database, shelf, worst=4.0)) == size
+        kept.append(len(database.engine._compiled_cache or ()))
+    assert kept[1:] == [kept[1]] * 4
