@@ -59,7 +59,7 @@ def write(folder: Path, name: str, *, small: bool = False) -> Path:
     target.mkdir(parents=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = islice(product(ascii_lowercase, repeat=4), config["vocab_size"] - len(alphabet) - len(SPECIAL))
-    texts = alphabet + [f"Ġ{''.join(word)}{_behind(number)}" for number, word in enumerate(words)]
+    texts = alphabet + [f"Ġ{''.join(word)}{behind(number)}" for number, word in enumerate(words)]
     tokenizer = Tokenizer(
         models.BPE(vocab={written: place for place, written in enumerate(texts)}, merges=[], ignore_merges=True)
     )
@@ -81,7 +81,7 @@ def template(folder: Path) -> Path:
     return path
 
 
-def _behind(number: int) -> str:
+def behind(number: int) -> str:
     """What follows the word of that number within its token, as ByteLevel writes it (a space is Ġ, a newline Ċ)."""
     if number % WORDS_A_SOLUTION == 1:
         return f"Ġ\\boxed{{7}}{END}"
