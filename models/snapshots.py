@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
 
 from models import courses, reports, tables
 from models.database import Database
@@ -75,7 +75,7 @@ def take(database: Database, staged: Mapping[str, Sequence[str]]) -> int | None:
             "done_before": None
             if job.strategy in staged
             else [
-                _done(connection, job.id, QUERY.c.ended_at <= before),
+                _done(connection, job.id, or_(QUERY.c.ended_at.is_(None), QUERY.c.ended_at <= before)),
                 before.timestamp(),
             ],
         }

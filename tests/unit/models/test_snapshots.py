@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from models import reports, snapshots
 from models.database import Database
-from models.transitions import Claim, Outcome, cancel_job
+from models.transitions import QUERY, Claim, Outcome, cancel_job
 from tests.builders import ManualClock, Shelf, add_job, candidate_row, claimed, commit, usage_row
 
 
@@ -72,6 +73,23 @@ def test_states_are_of_now_and_sums_of_a_while_ago(
     clock.advance(snapshots.MOST_OFTEN_SECONDS)
     assert snapshots.take(database, {}) == shelf.job_id
     assert seen(database, shelf.job_id)["graded"] == 2
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_done_a_while_before_counts_with_what_was_done_since(
+    database: Database, clock: ManualClock, shelf: Shelf, claims: list[Claim], told: bool
+) -> None:
+    """Imported answers have no time."""
+    if not told:
+        with database.transaction() as connection:
+            connection.execute(update(QUERY).where(QUERY.c.state == "done").values(ended_at=None))
+    clock.advance(2 * snapshots.LONGEST_COMMIT_SECONDS)
+    snapshots.take(database, {})
+    clock.advance(1)
+    answer(database, claims[0])
+    row, now = seen(database, shelf.job_id), exact(database, shelf.job_id)
+    assert row["done"] == 2
+    assert {state: row[state] for state in snapshots.STATES} == {state: now[state] for state in snapshots.STATES}
 
 
 def test_a_job_that_ended_is_added_up_once_more_and_then_never(
