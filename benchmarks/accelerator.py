@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from benchmarks import random_models
 from benchmarks.replayed import Segment, drawn_bare, seconds, segments
-from benchmarks.service import ROOT, Service, service
+from benchmarks.service import ROOT, Service, entry_table, service
 from models.settings import ModelEntry
-from tests.servers import free_port, wait_until
+from tests.servers import free_port
 
 PROBLEMS = ROOT / "examples" / "word_problems.jsonl"
 CONTEXT = 4096
@@ -29,6 +31,13 @@ EVERY_SECONDS = 0.25
 LOAD = {"load_format": "dummy"}
 WATCHED = {"disable_log_stats": False, "enable_mfu_metrics": True}
 """So that the worker's metrics hold vLLM's own."""
+FLOPS, HITS, QUERIES = (
+    "vllm:estimated_flops_per_gpu_total",
+    "vllm:prefix_cache_hits_total",
+    "vllm:prefix_cache_queries_total",
+)
+RUNNING = "vllm:num_requests_running"
+COUNTERS = {FLOPS, HITS, QUERIES, RUNNING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +97,11 @@ def _through(generator: ModelEntry, prm: ModelEntry, template: str, given: argpa
         (f"beam_search {given.samples}, mean_logprob", (*searches, "-v", "mean_logprob")),
         (f"beam_search {given.samples}, random-prm", (*searches, "-v", "random-prm")),
     ]
-    configuration = _toml("generators.random", generator) + _toml("verifiers.random-prm", prm)
+    configuration = entry_table("generators.random", generator) + entry_table("verifiers.random-prm", prm)
     worker = ("worker", "-g", "random", "--metrics-port", str(port))
-    with service(configuration) as made, made.running("scheduler"), made.running(*worker) as process:
-
-        def wait_for(statement: str, expected: int) -> None:
-            def reached() -> bool:
-                if process.poll() is not None:
-                    raise RuntimeError("the worker has ended")
-                if made.one("SELECT COUNT(*) FROM attempt WHERE state IN ('failed', 'lost')")[0]:
-                    raise RuntimeError(made.tts("status", "last"))
-                return bool(made.one(statement)[0] == expected)
-
-            wait_until(reached, seconds=600, what=statement)
-
+    with service(configuration) as made, made.running("scheduler"), made.running(*worker):
         try:
-            wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1)
+            made.wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1)
             for number, (name, options) in enumerate(jobs, 1):
                 limit = () if "--limit" in options else ("--limit", str(given.problems))
                 before = _counters(port)
@@ -112,7 +110,11 @@ def _through(generator: ModelEntry, prm: ModelEntry, template: str, given: argpa
                         "submit", str(PROBLEMS), "-g", "random", "-t", template, "--max-tokens", str(given.max_tokens),
                         "--seed", str(number), *limit, *options,
                     )  # fmt: skip
-                    wait_for(f"SELECT COUNT(*) FROM job WHERE id = {number} AND state NOT IN ('loading', 'open')", 1)
+                    # What fails is tried again, and a model that does not fit would be started again and again.
+                    made.wait_for(
+                        f"SELECT state NOT IN ('loading', 'open') OR EXISTS (SELECT 1 FROM attempt WHERE state IN ('failed', 'lost')) FROM job WHERE id = {number}",
+                        True,
+                    )
                 run = _run(made, number, name, before, _counters(port), running)
                 print(f"{name}: {run.seconds:.1f} s, {sum(one.tokens for one in run.drawn)} tokens", flush=True)
                 if number > 1:
@@ -141,16 +143,12 @@ def _run(
 
 
 def _counters(port: int) -> dict[str, float]:
-    """vLLM's own, and the time until now, by the names Prometheus shows."""
+    """vLLM's own, as the worker shows them to Prometheus."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
-        lines = reply.read().decode().splitlines()
-    found: dict[str, float] = {}
-    for line in lines:
-        if line.startswith("vllm:") and "_bucket" not in line:
-            written, value = line.rsplit(" ", 1)
-            name = written.split("{")[0]
-            found[name] = found.get(name, 0.0) + float(value)
-    return found
+        families = text_string_to_metric_families(reply.read().decode())
+        return {
+            sample.name: sample.value for family in families for sample in family.samples if sample.name in COUNTERS
+        }
 
 
 @contextmanager
@@ -161,7 +159,7 @@ def _sampled(port: int) -> Iterator[list[float]]:
 
     def watch() -> None:
         while not over.wait(EVERY_SECONDS):
-            found.append(_counters(port).get("vllm:num_requests_running", 0.0))
+            found.append(_counters(port).get(RUNNING, 0.0))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -181,15 +179,15 @@ def _table(runs: list[Run], given: argparse.Namespace) -> str:
     for run in runs:
         tokens, counters, ledger = sum(one.tokens for one in run.drawn), run.counters, run.ledger
         busy = sorted(value for value in run.running if value)
-        theirs = counters.get("vllm:estimated_flops_per_gpu_total", 0.0)
-        queried = counters.get("vllm:prefix_cache_queries_total", 0.0)
+        theirs = counters.get(FLOPS, 0.0)
+        queried = counters.get(QUERIES, 0.0)
         flops = (ledger["generate_flops"] or 0) + (ledger["score_flops"] or 0)
         cells = [
             run.name,
             f"{run.seconds:.1f}",
             f"{tokens / run.seconds:.0f}",
             f"{busy[len(busy) // 2]:.0f} of {given.sequences}" if busy else "unknown",
-            f"{counters.get('vllm:prefix_cache_hits_total', 0.0) / queried:.3f}; {ledger['cached'] / ledger['prompt']:.3f}"
+            f"{counters.get(HITS, 0.0) / queried:.3f}; {ledger['cached'] / ledger['prompt']:.3f}"
             if queried
             else "unknown",
             f"{ledger['generate_flops'] / theirs:.4f}" if theirs and ledger["generate_flops"] else "unknown",
@@ -197,13 +195,6 @@ def _table(runs: list[Run], given: argparse.Namespace) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def _toml(table: str, entry: ModelEntry) -> str:
-    given = entry.model_dump(exclude_defaults=True)
-    arguments = given.pop("engine_args")
-    flat = {**given, **{f"engine_args.{name}": value for name, value in arguments.items()}}
-    return "".join([f"[{table}]\n", *(f"{name} = {json.dumps(value)}\n" for name, value in flat.items())])
 
 
 if __name__ == "__main__":

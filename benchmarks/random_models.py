@@ -19,7 +19,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
         "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 500000.0,
     },
-    # Qwen/Qwen2.5-Math-PRM-7B, config.json, with the generator's vocabulary, most of which no scored token passes
+    # Qwen/Qwen2.5-Math-PRM-7B, config.json, with the generator's vocabulary: its head has two labels, not words
     "prm": {
         "architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2", "hidden_size": 3584,
         "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4,
@@ -31,11 +31,6 @@ SMALL = {
 }  # fmt: skip
 """What a machine without a GPU can run."""
 COMMON = {"hidden_act": "silu", "tie_word_embeddings": False, "torch_dtype": "bfloat16"}
-SPECIAL = ("<|begin|>", "<|end|>", "<extra_0>")
-CHAT = (
-    "{% for message in messages %}{{ '<|begin|>' + message['role'] + '\n' + message['content'] + '<|end|>' + '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|begin|>assistant\n' }}{% endif %}"
-)
 WORDS_A_STEP = 64
 WORDS_A_SOLUTION = 256
 END = "</s>"
@@ -53,6 +48,8 @@ def write(folder: Path, name: str, *, small: bool = False) -> Path:
     """One of ARCHITECTURES as a model directory, or of its kind with the sizes of SMALL. Needs `transformers`."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
+
+    from tests.vllm.reward_models import CHAT, SPECIAL
 
     config: dict[str, Any] = COMMON | ARCHITECTURES[name] | (SMALL if small else {})
     target = folder / name

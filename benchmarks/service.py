@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 from sqlalchemy import text
 
 from models.database import Database
-from tests.servers import fresh_database, postgres_server, process, redis_server, wait_until
+from models.settings import ModelEntry
+from tests.servers import fresh_database, postgres_server, process, redis_server, tail, wait_until
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,6 +28,7 @@ class Service:
         self.directory = directory
         self.environment = environment
         self.database = Database(environment["TTS_DATABASE_URL"])
+        self._running: dict[Path, subprocess.Popen[bytes]] = {}
 
     def tts(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -37,18 +40,34 @@ class Service:
         return done.stdout
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, *arguments: str) -> Iterator[None]:
         log = self.directory / f"{arguments[0]}.log"
         command = [sys.executable, "-P", "-m", "cli.main", *arguments]
         with process(command, log, environment=self.environment, cwd=self.directory) as child:
-            yield child
+            self._running[log] = child
+            yield
+            del self._running[log]
 
     def one(self, statement: str) -> Any:
         with self.database.reading() as connection:
             return connection.execute(text(statement)).one()
 
     def wait_for(self, statement: str, expected: Any, seconds: float = 600) -> None:
-        wait_until(lambda: self.one(statement)[0] == expected, seconds=seconds, what=statement)
+        def reached() -> bool:
+            for log, child in self._running.items():
+                if child.poll() is not None:
+                    sys.exit(tail(log))
+            return bool(self.one(statement)[0] == expected)
+
+        wait_until(reached, seconds=seconds, what=statement)
+
+
+def entry_table(table: str, entry: ModelEntry) -> str:
+    """The entry as a table of tts-jobs.toml."""
+    given = entry.model_dump(exclude_defaults=True)
+    arguments = given.pop("engine_args", {})
+    flat = given | {f"engine_args.{name}": value for name, value in arguments.items()}
+    return "".join([f"[{table}]\n", *(f"{name} = {json.dumps(value)}\n" for name, value in flat.items())])
 
 
 @contextmanager

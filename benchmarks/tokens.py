@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.replayed import Segment, drawn_bare, seconds, segments
-from benchmarks.service import ROOT, service
+from benchmarks.service import ROOT, entry_table, service
 from benchmarks.tables import Row, interval
 from benchmarks.weights import as_directory
 from models import hub
@@ -62,18 +62,12 @@ def _compare(name: str, entry: ModelEntry, job: str) -> Iterator[Row]:
 
 def _service(entry: ModelEntry, options: tuple[str, ...]) -> tuple[list[Segment], float]:
     """What was drawn, and the seconds from the first attempt's begin to the last one's end."""
-    configuration = "".join(
-        ["[generators.bench]\n", *(f"{name} = {value!r}\n" for name, value in _settings(entry).items())]
-    )
-    with service(configuration) as made, made.running("scheduler"), made.running("worker", "-g", "bench"):
+    with (
+        service(entry_table("generators.bench", entry)) as made,
+        made.running("scheduler"),
+        made.running("worker", "-g", "bench"),
+    ):
         made.wait_for("SELECT COUNT(*) FROM worker WHERE kind = 'worker'", 1)
         made.tts("submit", str(PROBLEMS), "-g", "bench", "-t", TEMPLATE, "--max-tokens", str(MAX_TOKENS), *options)
         made.wait_for("SELECT state FROM job", "done")
         return segments(made, 1), seconds(made, 1)
-
-
-def _settings(entry: ModelEntry) -> dict[str, str | int]:
-    found: dict[str, str | int] = {
-        "engine": entry.engine, "model": entry.model, "max_sequences": SEQUENCES, "context_length": CONTEXT,
-    }  # fmt: skip
-    return found | {f"engine_args.{name}": value for name, value in entry.engine_args.items()}

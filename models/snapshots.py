@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from models import courses, reports, tables
 from models.database import Database
@@ -65,19 +65,13 @@ def take(database: Database, staged: Mapping[str, Sequence[str]]) -> int | None:
         if job is None:
             return None
         started = time.monotonic()
-        before = now - timedelta(seconds=LONGEST_COMMIT_SECONDS)
         summary = reports.job_summaries(connection, [job.id])[0]
         sums = {
             **{name: summary[name] for name in _SUMS},
             "spending": reports.spending(connection, job.id),
             "bins": courses.bins(connection, job.id, staged[job.strategy]) if job.strategy in staged else None,
             # What has been decided in stages may be opened again.
-            "done_before": None
-            if job.strategy in staged
-            else [
-                _done(connection, job.id, or_(QUERY.c.ended_at.is_(None), QUERY.c.ended_at <= before)),
-                before.timestamp(),
-            ],
+            "done_before": None if job.strategy in staged else summary["done"] - _done_since(connection, job.id, now),
         }
         seconds = time.monotonic() - started
     moving = job.state == "open" or summary["queued"] + summary["running"] > 0
@@ -116,7 +110,7 @@ def _large(connection: Connection, taken: Mapping[int, Any]) -> list[dict[str, A
     if not taken:
         return []
     rows = reports.job_rows(connection, list(taken))
-    counts = {row["job_id"]: _counts(connection, row, taken[row["job_id"]].sums["done_before"]) for row in rows}
+    counts = {row["job_id"]: _counts(connection, row, taken[row["job_id"]]) for row in rows}
     return [
         {
             **row,
@@ -128,20 +122,21 @@ def _large(connection: Connection, taken: Mapping[int, Any]) -> list[dict[str, A
     ]
 
 
-def _counts(connection: Connection, job: Mapping[str, Any], done_before: Sequence[float] | None) -> dict[str, int]:
-    """How many of a job's queries are in which state. With `done_before`, a number and the time until when it holds, only
-    what ended since is counted, and what is under way."""
+def _counts(connection: Connection, job: Mapping[str, Any], taken: Any) -> dict[str, int]:
+    """How many of a job's queries are in which state. Where its snapshot knows what was done before, only what is under way
+    and what ended since is counted."""
     found = dict.fromkeys(STATES, 0)
     counted = select(QUERY.c.state, func.count()).where(QUERY.c.job_id == job["job_id"]).group_by(QUERY.c.state)
-    if done_before is None:
+    if (done_before := taken.sums["done_before"]) is None:
         return found | {state: count for state, count in connection.execute(counted)}
-    done, until = int(done_before[0]), datetime.fromtimestamp(done_before[1], UTC)
     few = QUERY.c.state.in_([state for state in STATES if state not in ("pending", "done")])
     found |= {state: count for state, count in connection.execute(counted.where(few))}
-    found["done"] = done + _done(connection, job["job_id"], QUERY.c.ended_at > until)
+    found["done"] = done_before + _done_since(connection, job["job_id"], taken.taken_at)
     return found | {"pending": job["queries"] - sum(found.values())}
 
 
-def _done(connection: Connection, job_id: int, when: ColumnElement[bool]) -> int:
-    counted = select(func.count()).where(QUERY.c.job_id == job_id, QUERY.c.state == "done", when)
+def _done_since(connection: Connection, job_id: int, taken_at: datetime) -> int:
+    """What may not have been seen of its answers when a snapshot was taken, and what came after."""
+    since = QUERY.c.ended_at > taken_at - timedelta(seconds=LONGEST_COMMIT_SECONDS)
+    counted = select(func.count()).where(QUERY.c.job_id == job_id, QUERY.c.state == "done", since)
     return connection.execute(counted).scalar_one()

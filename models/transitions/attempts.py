@@ -46,7 +46,7 @@ def claim(
     free = (
         select(QUERY.c.id)
         .where(
-            QUERY.c.id.in_(alone),
+            QUERY.c.id.in_(alone),  # what the next line says too, so that the index of ids serves
             tuple_(QUERY.c.id, QUERY.c.stage).in_(rung),
             QUERY.c.state == "queued",
             QUERY.c.job_id.in_(open_jobs),

@@ -24,7 +24,12 @@ pytestmark = [
 ]
 
 SAMPLING = Sampling(temperature=1.0)
-PROBLEMS = ["What is 12 + 30?", "Ann has 3 apples and buys 9 more. How many has she?", "What is 12 + 30?"]
+# Longer than the blocks of 128 tokens that vLLM's cache has on a CPU.
+PROBLEMS = [
+    "Ann has 3 apples and buys 9 more. " * 20,
+    "What is 12 + 30?",
+    "Ann has 3 apples and buys 9 more. " * 20 + "How many has she?",
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -92,6 +97,7 @@ async def test_they_are_the_engines_own(generator: Generator, architecture: Arch
     before = await counted()
     completions = await drawn(generator, [], max_tokens=6)
     assert {one.finish_reason for one in completions} == {"length"}
+    assert {bool(one.usage.cached_tokens) for one in completions} == {True, False}
     theirs = await counted() - before
     assert sum(in_their_convention(architecture, one) for one in completions) == pytest.approx(theirs, rel=1e-3)
 
