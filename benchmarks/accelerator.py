@@ -38,6 +38,10 @@ FLOPS, HITS, QUERIES = (
 )
 RUNNING = "vllm:num_requests_running"
 COUNTERS = {FLOPS, HITS, QUERIES, RUNNING}
+HEADER = """\
+| job | seconds | tokens/s | sequences in the batch, median | prompt tokens cached, vLLM's count; ours | \
+FLOPs of the generator, ours / vLLM's | all FLOPs/s of the chip's peak |
+| --- | --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,13 @@ def main() -> None:
             engine_args={**LOAD, "enforce_eager": True, "gpu_memory_utilization": 0.35},
         )  # fmt: skip
         template = str(random_models.template(Path(folder)))
-        runs = list(_through(generator, prm, template, given))
+        print(HEADER, flush=True)
+        runs = []
+        for run in _through(generator, prm, template, given):
+            print(_row(run, given), flush=True)
+            runs.append(run)
         plain = [run for run in runs if "random-prm" not in run.name]
         bare = asyncio.run(drawn_bare(generator, [run.drawn for run in plain], template, given.max_tokens))
-    print(_table(runs, given))
     for run, rate in zip(plain, bare, strict=True):
         tokens = sum(one.tokens for one in run.drawn)
         print(f"{run.name}: bare engine {rate:.0f} tokens/s, the service {tokens / run.seconds / rate:.3f} of it")
@@ -116,7 +123,6 @@ def _through(generator: ModelEntry, prm: ModelEntry, template: str, given: argpa
                         True,
                     )
                 run = _run(made, number, name, before, _counters(port), running)
-                print(f"{name}: {run.seconds:.1f} s, {sum(one.tokens for one in run.drawn)} tokens", flush=True)
                 if number > 1:
                     yield run
         except BaseException:
@@ -138,7 +144,7 @@ def _run(
     counted = {key: after[key] - before.get(key, 0.0) for key in after}
     run = Run(name, segments(made, number), seconds(made, number), counted, running, dict(ledger._mapping))
     amounts = {key: float(value or 0) for key, value in run.ledger.items()}
-    print(json.dumps({"job": name, "seconds": run.seconds, "ledger": amounts, "vLLM": counted}), flush=True)
+    print(json.dumps({"job": name, "seconds": run.seconds, "ledger": amounts, "vLLM": counted}), file=sys.stderr)
     return run
 
 
@@ -170,31 +176,22 @@ def _sampled(port: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def _table(runs: list[Run], given: argparse.Namespace) -> str:
-    rows = [
-        "| job | seconds | tokens/s | sequences in the batch, median | prompt tokens cached, vLLM's count; ours | "
-        "FLOPs of the generator, ours / vLLM's | all FLOPs/s of the chip's peak |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+def _row(run: Run, given: argparse.Namespace) -> str:
+    tokens, counters, ledger = sum(one.tokens for one in run.drawn), run.counters, run.ledger
+    busy = sorted(value for value in run.running if value)
+    theirs = counters.get(FLOPS, 0.0)
+    queried = counters.get(QUERIES, 0.0)
+    flops = (ledger["generate_flops"] or 0) + (ledger["score_flops"] or 0)
+    cells = [
+        run.name,
+        f"{run.seconds:.1f}",
+        f"{tokens / run.seconds:.0f}",
+        f"{busy[len(busy) // 2]:.0f} of {given.sequences}" if busy else "unknown",
+        f"{counters.get(HITS, 0.0) / queried:.3f}; {ledger['cached'] / ledger['prompt']:.3f}" if queried else "unknown",
+        f"{ledger['generate_flops'] / theirs:.4f}" if theirs and ledger["generate_flops"] else "unknown",
+        f"{flops / run.seconds / given.peak:.3f}",
     ]
-    for run in runs:
-        tokens, counters, ledger = sum(one.tokens for one in run.drawn), run.counters, run.ledger
-        busy = sorted(value for value in run.running if value)
-        theirs = counters.get(FLOPS, 0.0)
-        queried = counters.get(QUERIES, 0.0)
-        flops = (ledger["generate_flops"] or 0) + (ledger["score_flops"] or 0)
-        cells = [
-            run.name,
-            f"{run.seconds:.1f}",
-            f"{tokens / run.seconds:.0f}",
-            f"{busy[len(busy) // 2]:.0f} of {given.sequences}" if busy else "unknown",
-            f"{counters.get(HITS, 0.0) / queried:.3f}; {ledger['cached'] / ledger['prompt']:.3f}"
-            if queried
-            else "unknown",
-            f"{ledger['generate_flops'] / theirs:.4f}" if theirs and ledger["generate_flops"] else "unknown",
-            f"{flops / run.seconds / given.peak:.3f}",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Models of real architectures whose weights vLLM makes up as it loads them: a configuration and a tokenizer, no more.
 
-Their texts are random words, of which every 64th ends a step and every 256th the solution. A word is one token, so that a
-text that one model has written is about as many tokens long for the other.
+Their texts are random words, of which one in 75 ends a step and one in 300 the solution. A word is one token, so that a text
+that one model has written is about as many tokens long for the other.
 """
 
 from __future__ import annotations
 
 import json
-from itertools import islice, product
+from itertools import chain, islice, product
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -31,6 +31,8 @@ SMALL = {
 }  # fmt: skip
 """What a machine without a GPU can run."""
 COMMON = {"hidden_act": "silu", "tie_word_embeddings": False, "torch_dtype": "bfloat16"}
+LETTERS = 4
+"""In a word, at most; only one of so many can have something behind it."""
 WORDS_A_STEP = 64
 WORDS_A_SOLUTION = 256
 END = "</s>"
@@ -55,11 +57,13 @@ def write(folder: Path, name: str, *, small: bool = False) -> Path:
     target = folder / name
     target.mkdir(parents=True)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = islice(product(ascii_lowercase, repeat=4), config["vocab_size"] - len(alphabet) - len(SPECIAL))
-    texts = alphabet + [f"Ġ{''.join(word)}{behind(number)}" for number, word in enumerate(words)]
-    tokenizer = Tokenizer(
-        models.BPE(vocab={written: place for place, written in enumerate(texts)}, merges=[], ignore_merges=True)
-    )
+    # Whole words come out of merges, for there are loaders that read nothing but vocabulary and merges.
+    lengths = chain.from_iterable(product(ascii_lowercase, repeat=length) for length in range(1, LETTERS + 1))
+    words = [f"Ġ{''.join(word)}" for word in islice(lengths, config["vocab_size"] - len(alphabet) - len(SPECIAL))]
+    ends = [behind(number) if len(word) > LETTERS else "" for number, word in enumerate(words)]
+    texts = alphabet + [word + end for word, end in zip(words, ends, strict=True)]
+    merges = [(word[:-1], word[-1]) for word, end in zip(words, ends, strict=True) if not end]
+    tokenizer = Tokenizer(models.BPE(vocab={written: place for place, written in enumerate(texts)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in SPECIAL])

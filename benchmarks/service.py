@@ -28,7 +28,7 @@ class Service:
         self.directory = directory
         self.environment = environment
         self.database = Database(environment["TTS_DATABASE_URL"])
-        self._running: dict[Path, subprocess.Popen[bytes]] = {}
+        self._running: dict[subprocess.Popen[bytes], Path] = {}
 
     def tts(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -44,9 +44,9 @@ class Service:
         log = self.directory / f"{arguments[0]}.log"
         command = [sys.executable, "-P", "-m", "cli.main", *arguments]
         with process(command, log, environment=self.environment, cwd=self.directory) as child:
-            self._running[log] = child
+            self._running[child] = log
             yield
-            del self._running[log]
+            del self._running[child]
 
     def one(self, statement: str) -> Any:
         with self.database.reading() as connection:
@@ -54,7 +54,7 @@ class Service:
 
     def wait_for(self, statement: str, expected: Any, seconds: float = 600) -> None:
         def reached() -> bool:
-            for log, child in self._running.items():
+            for child, log in self._running.items():
                 if child.poll() is not None:
                     sys.exit(tail(log))
             return bool(self.one(statement)[0] == expected)

@@ -136,6 +136,14 @@ class Generator(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class Paged(Protocol):
+    """A generator whose cache is not divided among its sequences: pages for `cache_tokens` tokens in all, in which a
+    prefix stays until its page is needed."""
+
+    cache_tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class NextTokens:
     """What a model expects next: `logprobs[i]` is the natural log-probability of the i-th token asked for (-inf where

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from models.templates import BYTES_PER_PROMPT, Template
-from strategies.protocols import Completion, Generator, Message, Prefix, QueryError, Sampling
+from strategies.protocols import Completion, Generator, Message, Paged, Prefix, QueryError, Sampling
 from strategies.seeds import seed_for
 from strategies.task import Budget, Candidate
 from worker.allowance import Allowance
@@ -36,7 +36,8 @@ class SharedEngine:
     @classmethod
     def around(cls, generator: Generator) -> SharedEngine:
         ahead = max(2, generator.capacity // 4)
-        return cls(generator, BusyClock(), asyncio.Semaphore(generator.capacity + ahead), Seats(generator.capacity))
+        seats = Seats(generator.capacity, generator.cache_tokens if isinstance(generator, Paged) else 0)
+        return cls(generator, BusyClock(), asyncio.Semaphore(generator.capacity + ahead), seats)
 
 
 class Meter:
@@ -233,6 +234,10 @@ class Meter:
     def width(self) -> int:
         """How many solutions as long as they may be the budget holds, at least one (`strategies.task.Task`)."""
         return self._allowance.width()
+
+    def cache_needed(self, width: int) -> int:
+        """What `width` solutions as long as they may be take of the engine's cache; they share their prompt."""
+        return self._prompt_tokens() + width * self._sampling.max_tokens
 
 
 def step_logprobs(completion: Completion, template: Template) -> tuple[float, ...] | None:

@@ -9,24 +9,28 @@ from contextlib import asynccontextmanager
 
 
 class Seats:
-    """`count` seats, given in the order they were asked for.
+    """`count` seats, given in the order they were asked for, and more while all that their searches may hold fits into
+    a cache of `tokens`.
 
     A search comes back to its prefixes after each round of scoring. With more of them open than the engine has
-    sequences, every one finds its place in the cache taken and is read anew: 64 beam searches at once on 64 sequences
-    found half of their prompts cached, 16 at once more than nine tenths.
+    sequences, a cache that has one place for each of them has lost every one: 64 beam searches at once on 64 sequences
+    found half of their prompts cached, 16 at once more than nine tenths. A cache of pages may hold far more, and with as
+    many searches as the batch has places half of it stands empty, for each waits for its longest step.
     Not thread-safe: it belongs to the event loop.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, tokens: int = 0) -> None:
         self._count = self._free = count
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._tokens = tokens
+        self._waiting: deque[tuple[int, int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def taken(self, wanted: int) -> AsyncIterator[None]:
-        """Hold `wanted` seats; a search wider than the engine takes them all."""
+    async def taken(self, wanted: int, tokens: int) -> AsyncIterator[None]:
+        """Hold `wanted` seats, whose sequences may grow to that many `tokens`; a search wider than the engine takes
+        all seats."""
         wanted = min(wanted, self._count)
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((wanted, turn))
+        self._waiting.append((wanted, tokens, turn))
         self._call()
         try:
             await turn
@@ -34,11 +38,13 @@ class Seats:
         finally:
             if not turn.cancelled():  # cancelled while it waited, it never held any
                 self._free += wanted
+                self._tokens += tokens
             self._call()
 
     def _call(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._free:
-            wanted, turn = self._waiting.popleft()
+        while self._waiting and (self._waiting[0][0] <= self._free or self._waiting[0][1] <= self._tokens):
+            wanted, tokens, turn = self._waiting.popleft()
             if not turn.cancelled():
                 self._free -= wanted
+                self._tokens -= tokens
                 turn.set_result(None)

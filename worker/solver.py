@@ -103,7 +103,8 @@ class Attempt:
         task, self._meter = await metered_task(question, self._engine, self.ledger, self._answers, budget, verifier)
         strategy = self._strategy(claim)
         task.candidates = self._take_over(budget, task.width)
-        async with self._engine.seats.taken(task.width) if entry.searches else nullcontext():
+        seats = self._engine.seats.taken(task.width, self._meter.cache_needed(task.width))
+        async with seats if entry.searches else nullcontext():
             solution = await strategy.solve(task)
         if entry.package is not None:
             await classify(solution.candidates, self._answers)  # what the record needs, a package need not know

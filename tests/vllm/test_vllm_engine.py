@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from models.errors import UserError
 from models.settings import ModelEntry
-from strategies.protocols import EngineDied, Generator, Message, Prefix, QueryError, Sampling
+from strategies.protocols import EngineDied, Generator, Message, Paged, Prefix, QueryError, Sampling
 from tests.integration.engines.conformance import CONTEXT, GREEDY, PLAIN, STORY, SUM, AnyGenerator, LanguageModel
 from worker.engines import start_engine
 
@@ -66,6 +66,24 @@ async def test_every_token_has_a_logprob_even_the_last(generator: Generator) -> 
     assert completion.token_ends is not None
     assert len(completion.tokens) == len(completion.logprobs) == len(completion.token_ends)
     assert completion.token_ends[-1] == len(completion.text)
+
+
+async def test_each_token_by_itself_reads_as_its_tokenizer_has_it(generator: Generator) -> None:
+    """vLLM asks for them one by one; the answers are kept."""
+    prefix = await generator.encode(SUM)
+    await generator.generate(prefix, n=1, stop=["."], max_tokens=2, sampling=GREEDY, seeds=[1])
+    tokenizer = generator.core.tokenizer  # type: ignore[attr-defined]
+    assert "decode" in vars(tokenizer)
+    tokens = range(0, len(tokenizer), 7)
+    assert [tokenizer.decode([token]) for token in tokens] == [
+        type(tokenizer).decode(tokenizer, [token]) for token in tokens
+    ]
+    assert tokenizer.decode(list(tokens[:9])) == type(tokenizer).decode(tokenizer, list(tokens[:9]))
+
+
+async def test_it_tells_how_much_its_cache_holds(generator: Generator) -> None:
+    assert isinstance(generator, Paged)
+    assert generator.cache_tokens >= CONTEXT
 
 
 async def test_more_prompts_than_one_step_reads_are_drawn_each_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from models.errors import UserError
@@ -11,6 +12,7 @@ from strategies.protocols import Completion, Message, NextTokens, Prefix, QueryE
 from worker.engines.reply import finish_of
 from worker.engines.request import check_request, draw, room
 from worker.engines.vllmcore import Core, start_core
+from worker.engines.vocabulary import Vocabulary
 
 
 class VllmGenerator:
@@ -21,7 +23,12 @@ class VllmGenerator:
         self.core = core
         self.capacity = core.capacity
         self.context_length = core.context_length
+        self.cache_tokens = core.cache_tokens
         self._template = {"reasoning_effort": effort} if effort else {}
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.core.tokenizer)
 
     async def encode(self, messages: Sequence[Message]) -> Prefix:
         return Prefix(tokens=chat_tokens(self.core.tokenizer, messages, open_turn=True, **self._template))
@@ -63,8 +70,9 @@ class VllmGenerator:
     async def _complete(
         self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int
     ) -> Completion:
+        ends = list({token for text in stop for token in self._vocabulary.containing(text)})
         return self._completion(
-            prefix, await self._final(prefix, lambda: _parameters(stop, max_tokens, sampling, seed))
+            prefix, await self._final(prefix, lambda: _parameters(stop, ends, max_tokens, sampling, seed))
         )
 
     async def _final(self, prefix: Prefix, parameters: Callable[[], Any]) -> Any:
@@ -74,15 +82,16 @@ class VllmGenerator:
     def _completion(self, prefix: Prefix, output: Any) -> Completion:
         drawn = output.outputs[0]
         tokens = tuple(drawn.token_ids)
-        ends = self._token_ends(prefix, tokens, drawn.text)
+        stop_string = drawn.stop_reason if isinstance(drawn.stop_reason, str) else None
+        text = drawn.text.removesuffix(stop_string or "")
         return Completion(
-            text=drawn.text,
+            text=text,
             finish_reason=finish_of(drawn.finish_reason),
             usage=TokenUsage(len(output.prompt_token_ids), output.num_cached_tokens, len(tokens)),
             tokens=tokens,
-            stop_string=drawn.stop_reason if isinstance(drawn.stop_reason, str) else None,
-            logprobs=tuple(min(at[token].logprob, 0.0) for token, at in zip(tokens, drawn.logprobs, strict=True)),
-            token_ends=ends,
+            stop_string=stop_string,
+            logprobs=tuple(min(logprob, 0.0) for logprob in drawn.logprobs.logprobs),
+            token_ends=self._token_ends(prefix, tokens, text),
         )
 
     def _token_ends(self, prefix: Prefix, tokens: Sequence[int], text: str) -> tuple[int, ...]:
@@ -118,8 +127,12 @@ def chat_tokens(tokenizer: Any, messages: Sequence[Message], *, open_turn: bool,
     return tuple(tokens)
 
 
-def _parameters(stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int) -> Any:
-    """vLLM's SamplingParams; raises its validation errors, such as for a temperature above 2."""
+def _parameters(stop: Sequence[str], ends: list[int], max_tokens: int, sampling: Sampling, seed: int) -> Any:
+    """vLLM's SamplingParams; raises its validation errors, such as for a temperature above 2.
+
+    `ends` are tokens that contain one of `stop`. At one of them the engine itself ends; what is spelled in several is
+    found in the text, beside the engine, which meanwhile draws on.
+    """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -134,13 +147,18 @@ def _parameters(stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: 
         frequency_penalty=0.0,
         seed=seed,
         stop=list(stop),
+        stop_token_ids=ends,
         max_tokens=max_tokens,
         min_tokens=0,
         ignore_eos=False,
         logprobs=0,
+        flat_logprobs=True,
         skip_special_tokens=True,
-        include_stop_str_in_output=False,
+        # The text of the token that ends it would be left out as a whole.
+        include_stop_str_in_output=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        # Made for one request; a copy of its lists takes longer than the rest of handing it over.
+        skip_clone=True,
     )
 
 

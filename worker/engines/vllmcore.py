@@ -30,7 +30,7 @@ FIXED = ("trust_remote_code", "generation_config", "logprobs_mode", "runner")
 
 
 class Core:
-    """The engine, its tokenizer, and its sizes: `capacity` in sequences, `context_length` in tokens.
+    """The engine, its tokenizer, and its sizes: `capacity` in sequences, `context_length` and `cache_tokens` in tokens.
 
     `slots` bounds the requests handed over at once.
     """
@@ -41,6 +41,8 @@ class Core:
         self.tokenizer: Any = engine.renderer.get_tokenizer()
         self.capacity: int = config.scheduler_config.max_num_seqs
         self.context_length: int = config.model_config.max_model_len
+        cache = config.cache_config
+        self.cache_tokens: int = (cache.num_gpu_blocks or 0) * cache.block_size if cache.enable_prefix_caching else 0
         self.slots = asyncio.Semaphore(AHEAD * self.capacity)
         self._name = name
         self._numbers = itertools.count()

@@ -21,7 +21,7 @@ async def test_no_more_are_held_than_there_are_and_everybody_gets_a_turn(
 
     async def search(number: int, places: int) -> None:
         nonlocal held, most
-        async with seats.taken(places):
+        async with seats.taken(places, 1):
             begun.append(number)
             held += min(places, count)
             most = max(most, held)
@@ -40,7 +40,7 @@ async def test_who_is_cancelled_leaves_no_seat_taken(moment: int) -> None:
     leave = asyncio.Event()
 
     async def search(places: int) -> None:
-        async with seats.taken(places):
+        async with seats.taken(places, 1):
             await leave.wait()
 
     first, second, third = (asyncio.create_task(search(places)) for places in (2, 1, 2))
@@ -53,5 +53,27 @@ async def test_who_is_cancelled_leaves_no_seat_taken(moment: int) -> None:
     await asyncio.gather(first, second, third, return_exceptions=True)
     assert third.done()
     assert not third.cancelled()
-    async with asyncio.timeout(1), seats.taken(2):
+    async with asyncio.timeout(1), seats.taken(2, 1):
+        pass
+
+
+@pytest.mark.parametrize(("tokens", "open_at_once"), [(0, 2), (299, 2), (300, 3), (520, 5), (10_000, 6)])
+async def test_a_cache_of_pages_holds_more_searches_than_the_batch(tokens: int, open_at_once: int) -> None:
+    seats = Seats(8, tokens)
+    leave = asyncio.Event()
+    opened = []
+
+    async def search(number: int) -> None:
+        async with seats.taken(4, 100):
+            opened.append(number)
+            await leave.wait()
+
+    searches = [asyncio.create_task(search(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert opened == list(range(open_at_once))
+    leave.set()
+    await asyncio.gather(*searches)
+    assert opened == list(range(6))
+    async with asyncio.timeout(1), seats.taken(8, 10_001):
         pass
