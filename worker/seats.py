@@ -14,8 +14,8 @@ class Seats:
 
     A search comes back to its prefixes after each round of scoring. With more of them open than the engine has
     sequences, a cache that has one place for each of them has lost every one: 64 beam searches at once on 64 sequences
-    found half of their prompts cached, 16 at once more than nine tenths. A cache of pages may hold far more, and with as
-    many searches as the batch has places half of it stands empty, for each waits for its longest step.
+    found half of their prompts cached, 16 at once more than nine tenths. A cache of pages may hold far more, and a batch
+    with a place for every open branch stands mostly empty, for each search waits for its longest step.
     Not thread-safe: it belongs to the event loop.
     """
 

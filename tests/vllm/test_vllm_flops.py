@@ -113,7 +113,7 @@ async def test_what_the_engine_computes_behind_a_stop_string(
     before = await counted()
     completions = await drawn(generator, stop, max_tokens=24)
     stopped = sum(one.stop_string is not None for one in completions)
-    assert stopped >= len(PROBLEMS)
+    assert stopped > len(PROBLEMS)
     more = await counted() - before - sum(in_their_convention(architecture, one) for one in completions)
     a_token = forward_flops(architecture, 1, 100, 1)
     tokens = more / a_token / stopped

@@ -70,7 +70,8 @@ class VllmGenerator:
     async def _complete(
         self, prefix: Prefix, stop: Sequence[str], max_tokens: int, sampling: Sampling, seed: int
     ) -> Completion:
-        ends = list({token for text in stop for token in self._vocabulary.containing(text)})
+        containing = self._vocabulary.containing
+        ends = list({token for text in stop for token in containing(text)})
         return self._completion(
             prefix, await self._final(prefix, lambda: _parameters(stop, ends, max_tokens, sampling, seed))
         )
