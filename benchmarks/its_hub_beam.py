@@ -1,14 +1,19 @@
-"""Our beam search against that of its_hub (PyPI, `pip install "its_hub[lm]"`), on the same llama.cpp server, with the same
-`tiny` and `tiny-prm`, on the same problems: `python -m benchmarks its_hub_beam`."""
+"""Our beam search against that of its_hub (PyPI, `pip install "its_hub[lm]"`), on the same server, llama.cpp's and, if
+installed, vLLM's, with the same `tiny` and `tiny-prm`, on the same problems: `python -m benchmarks its_hub_beam`."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib.util
 import logging
 import os
 import re
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,7 @@ from scheduler.readers import open_dataset
 from scheduler.submission import Request, specify
 from scheduler.tiny import PROBLEMS
 from strategies.protocols import ProblemView, QueryError, Step, Verifier
-from tests.servers import llama_serving
+from tests.servers import SERVER_KEY, llama_serving, vllm_serving
 from worker.verifiers import Verifiers
 
 COUNT = 32
@@ -38,20 +43,55 @@ KEY = "TTS_BENCH_KEY"
 REQUEST = Request("tiny", "beam_search", {"beam_width": BEAMS // KEPT}, (float(BEAMS), "samples"), verifier="tiny-prm")
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where both ask, and of how many sequences its batch is."""
+
+    name: str
+    start: Callable[[], AbstractContextManager[str]]
+    sequences: int
+    client: type[OpenAICompatibleLanguageModel]
+    """its_hub's, for this server."""
+
+
 def measure() -> list[Row]:
     """16 beams, of which the 4 best are kept and branch into 4 each. its_hub is run as its documentation does, one problem
     after the other, and with all its searches started at once."""
     logging.getLogger().setLevel(logging.ERROR)
+    os.environ[KEY] = SERVER_KEY
+    return [row for server in _servers() for row in _measure(server)]
+
+
+def _servers() -> Iterator[Server]:
+    yield Server("llama.cpp's server", _llama, BEAMS, _NewTextAlone)
+    if importlib.util.find_spec("vllm"):
+        yield Server("vLLM's server", _vllm, 256, OpenAICompatibleLanguageModel)
+
+
+@contextlib.contextmanager
+def _llama() -> Iterator[str]:
+    with llama_serving(hub.pull("tiny", Path()) / hub.GGUF) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def _vllm() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--api-key", SERVER_KEY, "--max-num-seqs", "256")
+        with vllm_serving(hub.pull("tiny", Path()), "tiny", Path(folder, "log"), *options) as url:
+            yield url
+
+
+def _measure(server: Server) -> list[Row]:
     problems = [row for row in open_dataset(str(PROBLEMS), limit=COUNT).rows() if isinstance(row, Problem)]
-    with llama_serving(hub.pull("tiny", Path()) / hub.GGUF) as (url, key):
-        os.environ[KEY] = key
+    with server.start() as url:
         ours, one_by_one, at_once = [], [], []
         for _ in range(REPEATS):  # in turn, so that the machine's drift falls on all alike
-            ours.append(asyncio.run(_ours(url)))
-            one_by_one.append(asyncio.run(_theirs(url, key, problems, together=False)))
-            at_once.append(asyncio.run(_theirs(url, key, problems, together=True)))
+            ours.append(asyncio.run(_ours(url, server.sequences)))
+            one_by_one.append(asyncio.run(_theirs(url, server.client, problems, together=False)))
+            at_once.append(asyncio.run(_theirs(url, server.client, problems, together=True)))
     seconds, right = zip(*ours, strict=True)
-    rows = [_row("tts-jobs, all in flight", seconds, right, "")]
+    rows = [_row(f"tts-jobs on {server.name}, all in flight", seconds, right, "")]
     for name, theirs in (("its_hub, one by one", one_by_one), ("its_hub, all started at once", at_once)):
         took, found = zip(*theirs, strict=True)
         ratios = [other / mine for other, mine in zip(took, seconds, strict=True)]
@@ -68,11 +108,11 @@ def _row(name: str, seconds: Sequence[float], right: Sequence[int], ratio: str) 
     )
 
 
-async def _ours(url: str) -> tuple[float, int]:
+async def _ours(url: str, sequences: int) -> tuple[float, int]:
     """Seconds, and how many answers are right."""
     _, models = specify(REQUEST)
     entry = ModelEntry(
-        engine="openai", model="tiny", url=url, api_key_env=KEY, max_sequences=BEAMS, context_length=2048
+        engine="openai", model="tiny", url=url, api_key_env=KEY, max_sequences=sequences, context_length=2048
     )
     bench = await Bench.start(entry, models.generator.costs, REQUEST, COUNT)
     try:
@@ -83,9 +123,11 @@ async def _ours(url: str) -> tuple[float, int]:
     return seconds, sum(outcome.correct is True for outcome in outcomes)
 
 
-async def _theirs(url: str, key: str, problems: Sequence[Problem], *, together: bool) -> tuple[float, int]:
+async def _theirs(
+    url: str, client: type[OpenAICompatibleLanguageModel], problems: Sequence[Problem], *, together: bool
+) -> tuple[float, int]:
     verifiers = Verifiers()
-    model = _NewTextAlone(f"{url}/v1", key, "tiny", max_completion_tokens=64)
+    model = client(f"{url}/v1", SERVER_KEY, "tiny", max_completion_tokens=64)
     try:
         verifier, _ = await verifiers.find("tiny-prm", None, _no_grades)
         steps = StepGeneration(MOST_STEPS, step_token="\n", stop_token="####", temperature=TEMPERATURE)

@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 from models import columns, view_columns
 from models.columns import Column
 from models.database import Database, upgrade
-from models.tables import AnyText, UtcDateTime
+from models.sqltypes import AnyText, UtcDateTime
 from models.views import VIEWS
 
 PAGE = Path(__file__).parent / "database.md"

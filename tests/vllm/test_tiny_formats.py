@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -53,15 +51,11 @@ def reference(folder: Path) -> LlamaForCausalLM:
 
 
 @pytest.fixture(params=["llamacpp", "vllm"])
-def entry(request: pytest.FixtureRequest, folder: Path) -> Iterator[ModelEntry]:
+def entry(request: pytest.FixtureRequest, folder: Path) -> ModelEntry:
     if request.param == "llamacpp":
-        yield ModelEntry(engine="llamacpp", model=str(folder / "model.gguf"), max_sequences=4)
-        return
+        return ModelEntry(engine="llamacpp", model=str(folder / "model.gguf"), max_sequences=4)
     arguments = {"enforce_eager": True, "dtype": "float32"}
-    with pytest.MonkeyPatch.context() as patch:
-        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-        yield ModelEntry(engine="vllm", model=str(folder), max_sequences=4, engine_args=arguments)
+    return ModelEntry(engine="vllm", model=str(folder), max_sequences=4, engine_args=arguments)
 
 
 async def test_every_engine_agrees_with_transformers(entry: ModelEntry, reference: LlamaForCausalLM) -> None:
@@ -100,11 +94,7 @@ def labeller(request: pytest.FixtureRequest) -> ModelEntry:
     return ModelEntry(engine=request.param, model="tiny-prm", max_sequences=4, engine_args=arguments)
 
 
-async def test_the_shipped_verifier_gives_the_same_labels_everywhere(
-    labeller: ModelEntry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+async def test_the_shipped_verifier_gives_the_same_labels_everywhere(labeller: ModelEntry) -> None:
     folder = hub.resolve("tiny-prm", Path())
     assert folder is not None
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()

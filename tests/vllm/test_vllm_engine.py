@@ -37,12 +37,9 @@ def entry(model: Path) -> ModelEntry:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def generator(vllm_model: Path) -> AsyncIterator[Generator]:
-    with pytest.MonkeyPatch.context() as patch:
-        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            patch.setenv("VLLM_CPU_KVCACHE_SPACE", "2")
-        started = await start_engine("vllm", entry(vllm_model))
-        yield started
-        await started.close()
+    started = await start_engine("vllm", entry(vllm_model))
+    yield started
+    await started.close()
 
 
 @pytest.fixture
@@ -86,9 +83,7 @@ async def test_it_tells_how_much_its_cache_holds(generator: Generator) -> None:
     assert generator.cache_tokens >= CONTEXT
 
 
-async def test_more_prompts_than_one_step_reads_are_drawn_each_with_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+async def test_more_prompts_than_one_step_reads_are_drawn_each_with_its_seed() -> None:
     arguments = {"enforce_eager": True, "dtype": "float32", "max_num_batched_tokens": 256}
     wanted = ModelEntry(engine="vllm", model="tiny", context_length=256, max_sequences=16, engine_args=arguments)
     engine = await start_engine("tiny", wanted)

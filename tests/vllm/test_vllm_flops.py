@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -34,20 +33,15 @@ PROBLEMS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def generator(vllm_model: Path) -> AsyncIterator[Generator]:
-    with pytest.MonkeyPatch.context() as patch:
-        if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            patch.setenv("VLLM_CPU_KVCACHE_SPACE", "2")
-        arguments = {
-            "enforce_eager": True, "dtype": "float32", "disable_log_stats": False, "enable_mfu_metrics": True,
-        }  # fmt: skip
-        started = await start_engine(
-            "vllm",
-            ModelEntry(
-                engine="vllm", model=str(vllm_model), context_length=512, max_sequences=8, engine_args=arguments
-            ),
-        )
-        yield started
-        await started.close()
+    arguments = {
+        "enforce_eager": True, "dtype": "float32", "disable_log_stats": False, "enable_mfu_metrics": True,
+    }  # fmt: skip
+    started = await start_engine(
+        "vllm",
+        ModelEntry(engine="vllm", model=str(vllm_model), context_length=512, max_sequences=8, engine_args=arguments),
+    )
+    yield started
+    await started.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from models.tables import UtcDateTime
+from models.sqltypes import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"
